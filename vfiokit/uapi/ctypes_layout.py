@@ -15,10 +15,14 @@ from __future__ import annotations
 import ctypes
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Self, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    U8 = U16 = U32 = U64 = S32 = int
+    U8: TypeAlias = int
+    U16: TypeAlias = int
+    U32: TypeAlias = int
+    U64: TypeAlias = int
+    S32: TypeAlias = int
 else:
     U8, U16, U32, U64, S32 = (
         ctypes.c_uint8,
@@ -28,7 +32,7 @@ else:
         ctypes.c_int32,
     )
 
-__all__ = ("S32", "U8", "U16", "U32", "U64", "CStruct", "c_struct")
+__all__ = ("S32", "U8", "U16", "U32", "U64", "CStruct", "c_int", "c_struct")
 
 _TYPES: dict[str, type[ctypes._SimpleCData[int]]] = {
     "U8": ctypes.c_uint8,
@@ -37,6 +41,11 @@ _TYPES: dict[str, type[ctypes._SimpleCData[int]]] = {
     "U64": ctypes.c_uint64,
     "S32": ctypes.c_int32,
 }
+
+
+def c_int(value: int) -> int:
+    """Return *value* as C's ``int`` has it after a conversion: its low 32 bits, signed."""
+    return (value + (1 << 31)) % (1 << 32) - (1 << 31)
 
 
 class CStruct(ctypes.Structure):

@@ -1,0 +1,1 @@
+"""The kernel interfaces and PCI, exactly as the headers have them."""
