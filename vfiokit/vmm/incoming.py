@@ -68,6 +68,7 @@ def _load_sections(vm: Vm, cursor: Cursor, outcome: Incoming) -> Flow[None]:
     ended: set[int] = set()
     while True:
         head = yield from sections.take_head(cursor)
+        outcome.position = cursor.position
         if head is None:
             break
         if head.type == sections.SECTION_START:

@@ -22,6 +22,7 @@ from vfiokit.vmm.vm import Vm
 __all__ = ("Outgoing", "Parameters", "migrate_out", "section")
 
 _WINDOW_NS = 100_000_000  # QEMU measures and limits bandwidth in windows of 100 ms (BUFFER_DELAY)
+_IDLE_NS = 1_000_000  # between turns when nobody has anything to send; QEMU asks again at once
 _NS = 1_000_000_000
 
 _R = TypeVar("_R")
@@ -141,7 +142,8 @@ class _Run:
             if total == 0 or total < outcome.threshold:
                 outcome.pending_at_stop = total
                 return
-            yield from self._iterate()
+            if (yield from self._iterate()):
+                yield Wait(_IDLE_NS)
             yield from self._measure(total)
 
     def _pending(self) -> Flow[list[tuple[str, int]]]:
@@ -153,12 +155,16 @@ class _Run:
             pending.append((handler.label, totals.all - before))
         return pending
 
-    def _iterate(self) -> Flow[None]:
-        """qemu_savevm_state_iterate: a handler that is not done keeps the later ones waiting."""
+    def _iterate(self) -> Flow[bool]:
+        """qemu_savevm_state_iterate: a handler that is not done keeps the later ones waiting.
+
+        Returns whether all are done: nobody has anything to send just now.
+        """
         for number, handler in self._handlers():
             iterate = handler.save_iterate()
             if not (yield from section(SectionHead(sections.SECTION_PART, number), iterate)):
-                return
+                return False
+        return True
 
     def _measure(self, pending: int) -> Flow[None]:
         """At the end of a window of 100 ms, or of its bytes: bandwidth, and the threshold from it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from vfiokit.accesses import Buffer, Emit, Flow, Put, Query, Read, ReadData, Write
 from vfiokit.protocol.stream_cursor import Cursor, be16, be32
 from vfiokit.protocol.v5.quirks import INTERFACE, Profile
+from vfiokit.uapi.ctypes_layout import c_int
 from vfiokit.uapi.info import Region
 from vfiokit.uapi.vfio import VFIO_PCI_CONFIG_REGION_INDEX
 
@@ -150,7 +151,7 @@ class PciConfig:
 
     def write(self, offset: int, width: int, value: int, field: str) -> Flow[None]:
         """vfio_pci_write_config: the device and the copy."""
-        yield Emit("vfio_pci_write_config", (self.name, offset, value, width))
+        yield Emit("vfio_pci_write_config", (self.name, offset, c_int(value), width))
         yield Write(self.name, VFIO_PCI_CONFIG_REGION_INDEX, offset, width, field, value)
         self.set(offset, width, value)
 

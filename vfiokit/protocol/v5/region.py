@@ -77,9 +77,9 @@ def _init(device: MigratingDevice, region: Region) -> Flow[str | None]:
         return f"migration region {region.index} of {region.size:#x} bytes has no room for a data section"
     for area in region.areas:
         if area.end > region.size:
-            return f"area [{area.offset:#x}, {area.end:#x}) may be mapped but the region ends at {region.size:#x}"
+            return f"area [{area.offset:#x}, {area.end:#x}) is mappable, the region ends at {region.size:#x}"
         if area.offset < HEADER_SIZE:
-            return f"area [{area.offset:#x}, {area.end:#x}) may be mapped but covers the trapped header"
+            return f"area [{area.offset:#x}, {area.end:#x}) is mappable, but covers the trapped header"
     return None
 
 

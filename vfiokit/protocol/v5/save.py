@@ -14,6 +14,7 @@ from vfiokit.protocol.stream_cursor import be64
 from vfiokit.protocol.v5 import markers, region
 from vfiokit.protocol.v5.device import MigratingDevice
 from vfiokit.protocol.v5.states import set_state
+from vfiokit.uapi.ctypes_layout import c_int
 from vfiokit.uapi.migration_v5 import DeviceState
 
 __all__ = (
@@ -116,8 +117,7 @@ def save_iterate(device: MigratingDevice) -> Flow[bool]:
         yield _DATA
         size = yield from save_buffer(device)
     yield _END
-    # The event's data_size is a C int.
-    yield Emit("vfio_save_iterate", (device.name, (size + (1 << 31)) % (1 << 32) - (1 << 31)))
+    yield Emit("vfio_save_iterate", (device.name, c_int(size)))
     return size == 0
 
 
