@@ -4,7 +4,11 @@ from vfiokit import accesses as a
 from vfiokit.errors import AccessError
 from vfiokit.protocol.v5.device import MigratingDevice
 from vfiokit.uapi.info import Area, Info, Region
-from vfiokit.uapi.vfio import VFIO_REGION_INFO_FLAG_MMAP, VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE
+from vfiokit.uapi.vfio import (
+    VFIO_REGION_INFO_FLAG_MMAP,
+    VFIO_REGION_INFO_FLAG_READ,
+    VFIO_REGION_INFO_FLAG_WRITE,
+)
 
 RW = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE
 
@@ -45,7 +49,9 @@ class Scripted:
                     return value.pop(0) if len(value) > 1 else value[0]
                 return value
             case a.ReadData():
-                return self.data.get(access.offset, bytes(access.size))[: access.size].ljust(access.size, b"\0")
+                return self.data.get(access.offset, bytes(access.size))[: access.size].ljust(
+                    access.size, b"\0"
+                )
             case a.Put():
                 self.out += access.data
             case a.Take():

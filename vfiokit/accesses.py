@@ -155,7 +155,7 @@ class Unmap:
     size: int
 
     def __str__(self) -> str:
-        return f"{self.device}: unmap area {self.area} of region {self.region} [{self.offset:#x}, +{self.size:#x})"
+        return f"{self.device}: unmap area {self.area} of region {self.region} at {self.offset:#x}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ __all__ = ("Performer", "StarvedError", "Task", "run", "run_together")
 _R = TypeVar("_R")
 _S = TypeVar("_S")
 
+_BATCH = 64  # accesses of the source between two looks at the destination and at what the user wants
+
 
 class StarvedError(Exception):
     """A `Take` must wait for the other end; perform the same access again later."""
@@ -130,7 +132,7 @@ def run_together(
     :param done: called when the source has ended, so that the pipe can be closed
     """
     while not source.done:
-        for _ in range(256):
+        for _ in range(_BATCH):
             source.step()
             if source.done or backlog() >= enough:
                 break

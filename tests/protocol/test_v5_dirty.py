@@ -73,7 +73,9 @@ def test_hostile_place_of_the_bitmap(offset):
         ask({"copied_pfns": 0x300, "data_offset": offset})
 
 
-@pytest.mark.parametrize("field", ["start_pfn", "page_size", "total_pfns", "copied_pfns", "data_offset", "ReadData"])
+@pytest.mark.parametrize(
+    "field", ["start_pfn", "page_size", "total_pfns", "copied_pfns", "data_offset", "ReadData"]
+)
 def test_errors_are_not_swallowed(field):
     with pytest.raises(AccessError):
         ask({"copied_pfns": 0x300, "data_offset": 0x1000}, errors={field: errno.EIO})

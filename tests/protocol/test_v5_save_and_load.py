@@ -29,7 +29,9 @@ def test_the_stream_of_spec_4_2():
     """Section 7, four bytes of data in one PART; the config part is left out as for a device without."""
     device = device_with(migration_region())
     device.vm_running, device.device_state = True, 1
-    world = Scripted({"pending_bytes": [4, 0], "data_offset": 0x1000, "data_size": 4}, {0x1000: b"\xaa\xbb\xcc\xdd"})
+    world = Scripted(
+        {"pending_bytes": [4, 0], "data_offset": 0x1000, "data_size": 4}, {0x1000: b"\xaa\xbb\xcc\xdd"}
+    )
 
     def whole():
         yield sections.put_head(SectionHead(1, 7, "0000:00:04.0/vfio", 0, 1))
@@ -76,7 +78,13 @@ def test_stop_and_copy_access_order():
     world = Scripted({"pending_bytes": [8, 4, 0], "data_offset": 0x40, "data_size": 4})
     run(save.save_complete_precopy(device), world)
     chunk = ["R64 data_offset", "R64 data_size", "ReadData 0x40 trapped", "R64 pending_bytes"]
-    assert world.fields() == ["W32 device_state=0x2", "R64 pending_bytes", *chunk, *chunk, "W32 device_state=0x0"]
+    assert world.fields() == [
+        "W32 device_state=0x2",
+        "R64 pending_bytes",
+        *chunk,
+        *chunk,
+        "W32 device_state=0x0",
+    ]
     assert world.out == CONFIG + END + 2 * (DATA + be64(4) + bytes(4)) + END
 
 
@@ -143,7 +151,10 @@ def test_nothing_given_while_pending_in_stop_and_copy():
     device = device_with(migration_region())
     device.device_state = 2
     with pytest.raises(RuleError, match="data_size is 0"):
-        run(save.save_complete_precopy(device), Scripted({"pending_bytes": 8, "data_offset": 64, "data_size": 0}))
+        run(
+            save.save_complete_precopy(device),
+            Scripted({"pending_bytes": 8, "data_offset": 64, "data_size": 0}),
+        )
 
 
 @pytest.mark.parametrize("field", ["device_state", "pending_bytes", "data_offset", "data_size", "ReadData"])
@@ -348,7 +359,11 @@ def test_a_refused_mmap_goes_trapped_and_undoes_the_rest():
     run(map_areas(device), world)
     assert device.mapped == set()
     assert world.events() == ["vfio_region_mmap", "vfio_region_mmap_fault"]
-    assert [type(x).__name__ for x in world.log if type(x).__name__ in ("Map", "Unmap")] == ["Map", "Map", "Unmap"]
+    assert [type(x).__name__ for x in world.log if type(x).__name__ in ("Map", "Unmap")] == [
+        "Map",
+        "Map",
+        "Unmap",
+    ]
 
 
 def test_puts_are_named_as_the_spec_names_them():

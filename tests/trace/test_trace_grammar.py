@@ -167,7 +167,7 @@ def test_hostile_files_give_findings_or_a_trace_error_and_nothing_else(text):
     try:
         parse(text)
     except TraceError as error:
-        assert "<trace-events>:" in str(error)  # noqa: PT017
+        assert "<trace-events>:" in str(error)
 
 
 @settings(deadline=None)

@@ -50,7 +50,9 @@ def spell(tracer, device=None):
         if device is not None and name != device and number != "1":
             continue
         values = ",".join(f"{record[arg]:x}" if arg == "data" else str(record[arg]) for arg in shown)
-        words.append(f"{number}({values[-2:]})" if number == "15" else number + (f"({values})" if values else ""))
+        words.append(
+            f"{number}({values[-2:]})" if number == "15" else number + (f"({values})" if values else "")
+        )
     return " ".join(words)
 
 
@@ -150,7 +152,9 @@ def test_success_follows_the_golden_orders(count, profile):
 def test_three_devices_are_asked_in_turn_before_any_iterates():
     world = World(3, INTERFACE)
     world.migrate()
-    events = [(r.name, r["name"]) for r in world.traces[0] if r.name in ("vfio_save_pending", "vfio_save_iterate")]
+    events = [
+        (r.name, r["name"]) for r in world.traces[0] if r.name in ("vfio_save_pending", "vfio_save_iterate")
+    ]
     asked = []
     for name, device in events:
         if name == "vfio_save_pending":

@@ -7,11 +7,28 @@ region; sizes are bytes. Implementations need not derive from anything.
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from types import TracebackType
+from typing import Protocol, Self, runtime_checkable
 
 from vfiokit.uapi.info import Area, Info, Irq, Region, region_name
 
-__all__ = ("Area", "Device", "Info", "Irq", "Region", "region_name")
+__all__ = ("Area", "ClosesOnExit", "Device", "Info", "Irq", "Region", "region_name")
+
+
+class ClosesOnExit:
+    """``with`` for what has a `close`."""
+
+    def close(self) -> None:
+        """Let it go."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 @runtime_checkable
@@ -34,7 +51,7 @@ class Device(Protocol):
         ...
 
     def pread(self, region: int, offset: int, size: int) -> bytes:
-        """Read trapped; may return fewer bytes than *size*, as pread(2) does."""
+        """Read trapped; fewer bytes than *size* may come, as of a file."""
         ...
 
     def pwrite(self, region: int, offset: int, data: bytes | bytearray | memoryview) -> int:
@@ -64,3 +81,9 @@ class Device(Protocol):
     def close(self) -> None:
         """Let the device go. Further calls raise DeviceError(EBADF). Closing twice is allowed."""
         ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

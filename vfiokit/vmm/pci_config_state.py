@@ -11,14 +11,14 @@ from vfiokit.protocol.stream_cursor import Cursor, be16, be32
 from vfiokit.protocol.v5.quirks import INTERFACE, Profile
 from vfiokit.uapi.ctypes_layout import c_int
 from vfiokit.uapi.info import Region
+from vfiokit.uapi.pci_config import find_capability
 from vfiokit.uapi.vfio import VFIO_PCI_CONFIG_REGION_INDEX
 
 __all__ = ("INTERRUPT_MODES", "PciConfig", "realize")
 
 # linux/pci_regs.h
-_COMMAND, _STATUS, _BAR0, _CAPABILITIES, _PIN = 0x04, 0x06, 0x10, 0x34, 0x3D
+_COMMAND, _BAR0, _PIN = 0x04, 0x10, 0x3D
 _COMMAND_IO_MEMORY = 0x3
-_STATUS_CAP_LIST = 0x10
 _CAP_MSI, _CAP_MSIX = 0x05, 0x11
 _MSI_ENABLE, _MSI_64BIT = 0x0001, 0x0080
 _MSIX_ENABLE, _MSIX_SIZE = 0x8000, 0x07FF
@@ -43,8 +43,8 @@ class PciConfig:
         self.image = bytearray(image)
         if len(self.image) < _FIRST_256:
             self.image.extend(bytes(_FIRST_256 - len(self.image)))
-        self.msi = self._capability(_CAP_MSI)
-        self.msix = self._capability(_CAP_MSIX)
+        self.msi = find_capability(self.image, _CAP_MSI) or 0
+        self.msix = find_capability(self.image, _CAP_MSIX) or 0
         vectors = (self.get(self.msix + 2, 2) & _MSIX_SIZE) + 1 if self.msix else 0
         self.table = bytearray(table or bytes(16 * vectors))
         self.pending = bytearray(-(-vectors // 8))
@@ -62,17 +62,6 @@ class PciConfig:
     def command(self) -> int:
         """The command register."""
         return self.get(_COMMAND, 2)
-
-    def _capability(self, wanted: int) -> int:
-        if not self.get(_STATUS, 2) & _STATUS_CAP_LIST:
-            return 0
-        offset, seen = self.get(_CAPABILITIES, 1) & ~3, set[int]()
-        while offset >= 0x40 and offset not in seen:
-            seen.add(offset)
-            if self.image[offset] == wanted:
-                return offset
-            offset = self.image[offset + 1] & ~3
-        return 0
 
     def _interrupt(self) -> int:
         if self.msix and self.get(self.msix + 2, 2) & _MSIX_ENABLE:
