@@ -1,1 +1,53 @@
-"""x."""
+"""A debugger for VFIO device migration.
+
+Start with `open`, which reaches a device by its address, and `migrate`::
+
+    import vfiokit
+    source, there = vfiokit.open("emulated:v5?state=64M&dirty=40M/s"), vfiokit.open("emulated:v5?state=64M")
+    print(vfiokit.migrate(source, there).to_dict())
+
+Every error is a `VfioError`. Importing this package costs little: numpy, pandas and the rest are
+imported when something needs them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from vfiokit.errors import VfioError
+
+if TYPE_CHECKING:
+    from vfiokit.addresses import open_device as open
+    from vfiokit.migration import Report, load_file, migrate, save_file
+    from vfiokit.side import Side
+    from vfiokit.trace import Tracer
+    from vfiokit.vmm.outgoing import Parameters
+
+__all__ = ("open", "migrate", "save_file", "load_file", "Parameters", "Report", "Side", "Tracer", "VfioError")  # noqa: RUF022
+
+__version__ = "0.1.0"
+
+_PLACES = {
+    "open": ("vfiokit.addresses", "open_device"),
+    "migrate": ("vfiokit.migration", "migrate"),
+    "save_file": ("vfiokit.migration", "save_file"),
+    "load_file": ("vfiokit.migration", "load_file"),
+    "Report": ("vfiokit.migration", "Report"),
+    "Side": ("vfiokit.side", "Side"),
+    "Tracer": ("vfiokit.trace", "Tracer"),
+    "Parameters": ("vfiokit.vmm.outgoing", "Parameters"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, once (PEP 562)."""
+    try:
+        module, attribute = _PLACES[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PLACES})

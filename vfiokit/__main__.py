@@ -1,0 +1,5 @@
+"""``python -m vfiokit``."""
+
+from vfiokit.cli import main
+
+main()

@@ -1,0 +1,142 @@
+"""One side of a migration, put together: devices, guest memory mapped for their DMA, a VM, a host."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Literal, Self, TypeAlias, TypeVar
+
+from vfiokit.accesses import Enter, Flow, Sample, Say
+from vfiokit.device.base import Device
+from vfiokit.device.dma_memory import DmaMemory, allocate
+from vfiokit.errors import AddressError, DeviceError
+from vfiokit.host import Clock, Host, Sink, Source
+from vfiokit.protocol.v5.quirks import INTERFACE, Profile
+from vfiokit.runner import Task, run
+from vfiokit.trace import Tracer
+from vfiokit.vmm.memory import GuestMemory, layout
+from vfiokit.vmm.vm import Vm
+
+__all__ = ("ACCESS_NS", "LINK", "Hugepages", "Side")
+
+# What a simulated world costs: a trapped register access, and a link of 10 Gbit/s, bytes a second.
+ACCESS_NS = 2_000
+LINK = 1.25e9
+
+Hugepages: TypeAlias = Literal["2M", "1G"]
+
+_R = TypeVar("_R")
+
+
+class Side:
+    """Devices plugged into a VM whose memory they can reach.
+
+    :param devices: open devices; the side uses them and leaves them open
+    :param memory: guest memory, bytes, a multiple of 4 KiB; 0 for none
+    :param hugepages: "2M" or "1G" to take guest memory from hugepages
+    :param simulated: time is simulated, so the link and the accesses must take some of it
+    """
+
+    def __init__(
+        self,
+        devices: Sequence[Device],
+        *,
+        memory: int,
+        clock: Clock,
+        tracer: Tracer | None = None,
+        profile: Profile = INTERFACE,
+        hugepages: Hugepages | None = None,
+        sink: Sink | None = None,
+        source: Source | None = None,
+        simulated: bool = False,
+        link: float | None = None,
+        listener: Callable[[Sample | Say | Enter], None] | None = None,
+    ) -> None:
+        names = [device.name for device in devices]
+        if len(set(names)) != len(names):
+            raise AddressError(
+                f"two devices of one VM have the same name: {', '.join(names)}",
+                hint="give an emulated one another with name=…",
+            )
+        self.devices = tuple(devices)
+        blocks = layout(memory) if memory else ()
+        self._areas: list[DmaMemory] = []
+        self._mapped: list[tuple[Device, int, int]] = []
+        self.memory: GuestMemory | None = None
+        self.vm = Vm(blocks, profile=profile)
+        try:
+            for block in blocks:
+                self._areas.append(allocate(block.size, hugepages=hugepages))
+            if blocks:
+                self.memory = GuestMemory(blocks, [area.view for area in self._areas])
+            for block, device in itertools.product(blocks, self.devices):
+                device.map_dma(block.address, self.memory.view(block.name))  # type: ignore[union-attr]
+                self._mapped.append((device, block.address, block.size))
+        except BaseException:
+            self.close()
+            raise
+        self.host = Host(
+            self.devices,
+            clock=clock,
+            tracer=tracer,
+            memory=self.memory,
+            sink=sink,
+            source=source,
+            link=(link or LINK) if simulated else None,
+            access_ns=ACCESS_NS if simulated else 0,
+            listener=listener,
+        )
+
+    def plug(self) -> None:
+        """Realize every device in the VM, in order."""
+        for device in self.devices:
+            self.run(self.vm.plug(device.name, pci=device.info().is_pci))
+
+    def run(self, flow: Flow[_R]) -> _R:
+        """Run a flow on this side's host."""
+        return run(flow, self.host)
+
+    def task(self, flow: Flow[_R]) -> Task[_R]:
+        """Hold a flow, to be stepped on this side's host."""
+        return Task(flow, self.host)
+
+    def fill(self, seed: int = 1, *, share: float = 0.5) -> None:
+        """Give guest memory something to migrate: pseudo-random bytes in *share* of its pages."""
+        import numpy as np
+
+        if self.memory is None:
+            return
+        generator = np.random.default_rng(seed)
+        for block in self.memory.blocks:
+            pages = np.flatnonzero(generator.random(block.pages) < share)
+            for some in np.array_split(pages, max(1, len(pages) // 4096)):
+                if len(some):
+                    self.memory.write_pages(block.name, some, generator.bytes(len(some) * 4096))
+
+    def close(self) -> None:
+        """Take devices and memory apart again; the devices stay open. Twice is allowed."""
+        host = getattr(self, "host", None)
+        if host is not None:
+            host.close()
+        for device, address, size in reversed(self._mapped):
+            with suppress(DeviceError):  # a device that is gone has no mappings left
+                device.unmap_dma(address, size)
+        self._mapped.clear()
+        if self.memory is not None:
+            self.memory.close()
+            self.memory = None
+        for area in self._areas:
+            # Whoever holds a view of it still, as an error's traceback does, frees it in the end.
+            with suppress(DeviceError):
+                area.close()
+        self._areas.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
