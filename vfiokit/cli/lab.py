@@ -87,3 +87,13 @@ def shell(
     sys.exit(
         lab.shell(argv, machine=machine, writable=writable, parameters=_parameters(parameter), progress=_say)
     )
+
+
+@command.command("demo")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="out/lab", show_default=True)
+def lab_demo(out: Path) -> None:
+    """Live-migrate a real kernel's mediated device through `/dev/vfio` in a fresh guest."""
+    out.mkdir(parents=True, exist_ok=True)
+    argv = [sys.executable, "-m", "vfiokit", "demo", "--kernel", "--out", str(out)]
+    result = lab.run(argv, tee=sys.stdout.buffer, writable=[out], progress=_say)
+    sys.exit(result.returncode)

@@ -51,7 +51,7 @@ def cli() -> None:
 def main(argv: list[str] | None = None) -> None:
     """Run the command line; errors of the family go to stderr and make the exit code."""
     try:
-        code: Any = cli.main(argv, standalone_mode=False)
+        code: Any = cli.main(argv, prog_name="vfiokit", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def lint(file: Path, as_json: bool) -> None:
     Formats are held against the arguments' types on 64-bit, 32-bit and big-endian hosts.
     """
     findings = trace.lint_file(file)
-    click.echo(trace.to_json(findings) if as_json else trace.render(findings))
+    click.echo(json.dumps(trace.to_json(findings), indent=2) if as_json else trace.render(findings))
     sys.exit(trace.exit_code(findings))
 
 

@@ -7,6 +7,7 @@ the guest goes on.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from vfiokit.accesses import Buffer, Flow
 from vfiokit.errors import VfioError
@@ -76,14 +77,20 @@ def state_digest(device: MigratingDevice) -> Flow[tuple[str, int]]:
         yield from set_state(device, DeviceState.STOPPED)
     yield from set_state(device, DeviceState.SAVING)
     while (yield device.reads["pending_bytes"]):
-        offset: int = yield device.reads["data_offset"]
-        length: int = yield device.reads["data_size"]
+        length = yield from _digest_chunk(device, digest.update)
         if not length:
             break
-        device.check_place(offset, length, "a chunk")
-        data: Buffer = yield device.read_data(offset, length)
-        digest.update(data)
         size += length
     yield from set_state(device, DeviceState.STOPPED)
     yield from region.unmap_areas(device)
     return digest.hexdigest(), size
+
+
+def _digest_chunk(device: MigratingDevice, update: Callable[[Buffer], None]) -> Flow[int]:
+    # A flow of its own: the window on the chunk must be gone before its area is unmapped.
+    offset: int = yield device.reads["data_offset"]
+    length: int = yield device.reads["data_size"]
+    if length:
+        device.check_place(offset, length, "a chunk")
+        update((yield device.read_data(offset, length)))
+    return length

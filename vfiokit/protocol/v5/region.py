@@ -106,7 +106,7 @@ def map_areas(device: MigratingDevice) -> Flow[None]:
                 "vfio_region_mmap_fault",
                 (f"{device.name} {_NAME}", index, region.offset + area.offset, end, fault),
             )
-            yield Say(device.name, f"{device.name}: {error.message}; its data goes by read and write instead")
+            yield Say(device.name, f"{error.message}; its data goes by read and write instead")
             yield from _undo(device)
             return
         device.mapped.add(index)
@@ -135,7 +135,7 @@ def unmap_areas(device: MigratingDevice) -> Flow[None]:
         try:
             yield Unmap(device.name, region.index, index, area.offset, area.size)
         except AccessError as error:
-            yield Say(device.name, f"{device.name}: {error.message}")
+            yield Say(device.name, error.message)
 
 
 def exit_region(device: MigratingDevice) -> Flow[None]:
