@@ -22,7 +22,8 @@ from vfiokit.device.base import Device
 from vfiokit.errors import MigrationCancelledError, MigrationError, MigrationFailedError, VerifyError
 from vfiokit.host import Clock
 from vfiokit.protocol.v5.quirks import INTERFACE, Profile
-from vfiokit.runner import run_together
+from vfiokit.protocol.v5.states import MigrationStatus
+from vfiokit.runner import Task, run_together
 from vfiokit.side import Hugepages, Side
 from vfiokit.streams import FileSink, FileSource, Pipe, Tee
 from vfiokit.trace import Tracer, load
@@ -222,21 +223,23 @@ def _both(
     try:
         run_together(outgoing, incoming, backlog=lambda: pipe.backlog, between=look, done=pipe.close)
     except BaseException:
-        _abandon(outgoing, pipe, incoming)
+        pipe.close()
+        _end(outgoing, incoming)
+        if here.vm.status is MigrationStatus.COMPLETED:
+            # The source was done before the destination failed: its guest is continued, as by hand.
+            here.run(here.vm.start())
         raise
     report.outgoing = outgoing.result
 
 
-def _abandon(outgoing: Any, pipe: Pipe, incoming: Any) -> None:
+def _end(outgoing: Task[Outgoing], incoming: Task[Incoming]) -> None:
     """One side ended badly: let the other take its own way out before the error goes on."""
-    pipe.close()
-    if not outgoing.done:
-        with suppress(MigrationError):
+    with suppress(MigrationError):
+        if not outgoing.done:
             outgoing.throw(MigrationFailedError("the destination failed"))
             outgoing.run()
-    if not incoming.done:
-        with suppress(MigrationError):
-            incoming.run()
+    with suppress(MigrationError):
+        incoming.run()
 
 
 def _verify(here: Side, there: Side, report: Report) -> None:
