@@ -69,6 +69,7 @@ class Report:
     pages_differ: int | None = None
     devices: list[DeviceCheck] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
+    simulated: bool = False
 
     @property
     def verified(self) -> bool | None:
@@ -94,6 +95,7 @@ class Report:
             "memory_bytes": self.memory,
             "memory_pages_differ": self.pages_differ,
             "verified": self.verified,
+            "simulated_time": self.simulated,
             "devices": [vars(check) for check in self.devices],
             "messages": self.messages,
         }
@@ -162,7 +164,7 @@ def migrate(
     """
     sources, destinations = _many(source), _many(destination)
     clock = clock_of([*sources, *destinations])
-    report = Report(memory=memory)
+    report = Report(memory=memory, simulated=not isinstance(clock, RealClock))
     journal = _Journal(report, listener)
     pipe = Pipe()
     kept = FileSink(save) if save is not None else None
@@ -171,7 +173,7 @@ def migrate(
         "clock": clock,
         "profile": profile,
         "hugepages": hugepages,
-        "simulated": not isinstance(clock, RealClock),
+        "simulated": report.simulated,
         "link": (parameters.bandwidth if parameters else None),
     }
     sink = Tee(pipe, kept) if kept else pipe
@@ -282,7 +284,7 @@ def save_file(
     """Migrate *source* into a file. What was put stays there, whatever happens; raises as `migrate`."""
     sources = _many(source)
     clock = clock_of(sources)
-    report = Report(memory=memory)
+    report = Report(memory=memory, simulated=not isinstance(clock, RealClock))
     sink = FileSink(path)
     try:
         with Side(
@@ -293,7 +295,7 @@ def save_file(
             profile=profile,
             hugepages=hugepages,
             sink=sink,
-            simulated=not isinstance(clock, RealClock),
+            simulated=report.simulated,
             link=parameters.bandwidth if parameters else None,
             listener=_Journal(report, listener),
         ) as here:
@@ -330,7 +332,7 @@ def load_file(
     """Resume *destination* from a file that `save_file` wrote, and let its guest run; raises as `migrate`."""
     destinations = _many(destination)
     clock = clock_of(destinations)
-    report = Report(memory=memory, incoming=Incoming())
+    report = Report(memory=memory, incoming=Incoming(), simulated=not isinstance(clock, RealClock))
     stream = FileSource(path)
     with Side(
         destinations,
@@ -340,7 +342,7 @@ def load_file(
         profile=profile,
         hugepages=hugepages,
         source=stream,
-        simulated=not isinstance(clock, RealClock),
+        simulated=report.simulated,
         listener=_Journal(report, listener),
     ) as there:
         there.plug()

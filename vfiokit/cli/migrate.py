@@ -180,7 +180,8 @@ def write_trace(tracers: list[Tracer], path: Path) -> None:
 def print_report(report: Report, console: Console | None = None) -> None:
     """Print the result as a table."""
     console = console or Console()
-    table = Table("what", "value", title="Migration", title_justify="left")
+    title = "Migration, in simulated time" if report.simulated else "Migration"
+    table = Table("what", "value", title=title, title_justify="left")
     out = report.outgoing
     if out is not None:
         table.add_row("total time", show_ns(out.total_ns))
