@@ -27,6 +27,7 @@ from vfiokit.migration import load_file, migrate, save_file
 from vfiokit.protocol.stream_cursor import Cursor
 from vfiokit.protocol.v5 import markers
 from vfiokit.protocol.v5.load import load_state
+from vfiokit.protocol.v5.states import MigrationStatus
 from vfiokit.runner import run
 from vfiokit.side import Side
 from vfiokit.streams import FileSource, MemoryStream, Pipe
@@ -271,7 +272,7 @@ def test_a_driver_that_forgets_pages_is_found_out():
         migrate(source, there, memory=MEMORY, parameters=Parameters(bandwidth=4 << 20))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 700))
 def test_cancel_at_any_access(count):
     """Wherever the cancel comes, the device runs again, nothing stays mapped, and the error is the cancel."""
@@ -285,12 +286,16 @@ def test_cancel_at_any_access(count):
             task.step()
         if task.done:
             return
-        with pytest.raises(MigrationCancelledError):
+        if side.vm.status is MigrationStatus.COMPLETED:  # too late, and of no effect
             task.throw(MigrationCancelledError("cancelled"))
             task.run()
-        assert device_state(source) == 1
+            assert (device_state(source), side.vm.run_state.value) == (0, "postmigrate")
+        else:
+            with pytest.raises(MigrationCancelledError):
+                task.throw(MigrationCancelledError("cancelled"))
+                task.run()
+            assert (device_state(source), side.vm.run_state.value) == (1, "running")
         assert side.vm.devices[0].mapped == set()
-        assert side.vm.run_state.runs
 
 
 def test_a_tag_is_taken_before_anything_is_done():

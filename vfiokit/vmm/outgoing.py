@@ -70,7 +70,8 @@ def migrate_out(
 
     :param transferred: bytes put into the stream so far; whoever performs the puts knows it
     :raises MigrationBlockedError: before anything is done
-    :raises MigrationCancelledError: after the cancel path; the guest runs as before
+    :raises MigrationCancelledError: after the cancel path; the guest runs as before. A cancel that comes
+        when all has been sent is of no effect.
     :raises MigrationFailedError: after the failure path, the cause chained
     """
     vm.check_migratable()
@@ -78,6 +79,10 @@ def migrate_out(
     try:
         yield from run.whole()
     except MigrationCancelledError:
+        if vm.status is MigrationStatus.COMPLETED:
+            # Too late: all has been sent, as in QEMU the cancel is of no effect.
+            yield from run.clean_up(MigrationStatus.COMPLETED)
+            return run.outcome
         yield from vm.enter(MigrationStatus.CANCELLING)
         yield from run.back_out(MigrationStatus.CANCELLED)
         raise
@@ -99,7 +104,7 @@ class _Run:
         self.outcome = Outgoing()
         self.was_running = vm.run_state.runs
         self.was_state = vm.run_state
-        self.done: set[int] = set()
+        self.to_clean = list(vm.handlers)
         self.window_ns = 0
         self.window_bytes = 0
 
@@ -116,7 +121,7 @@ class _Run:
         yield from self.vm.enter(MigrationStatus.ACTIVE)
         yield from self._precopy()
         yield from self._stop_and_copy()
-        yield from self._clean_up(MigrationStatus.COMPLETED)
+        yield from self.clean_up(MigrationStatus.COMPLETED)
 
     def _handlers(self) -> list[tuple[int, SaveHandlers]]:
         return list(enumerate(self.vm.handlers, start=1))
@@ -201,12 +206,13 @@ class _Run:
         self.outcome.ended_ns = yield Now()
         yield from vm.enter(MigrationStatus.COMPLETED)
 
-    def _clean_up(self, status: MigrationStatus) -> Flow[None]:
+    def clean_up(self, status: MigrationStatus) -> Flow[None]:
         """migrate_fd_cleanup: every handler's cleanup, then the notifiers."""
         if status is MigrationStatus.COMPLETED:
             yield from self.vm.set_run_state(RunState.POST_MIGRATE)
-        for handler in self.vm.handlers:
-            yield from handler.save_cleanup()
+        while self.to_clean:
+            yield from self.to_clean[0].save_cleanup()
+            del self.to_clean[0]
         if self.vm.status is not status:
             yield from self.vm.enter(status)
         yield from self.vm.notify()
@@ -225,7 +231,7 @@ class _Run:
             except AccessError as error:
                 device = getattr(error.access, "device", "vm")
                 yield Say(device, f"could not be told to go on: {error.message}")
-        yield from self._clean_up(status)
+        yield from self.clean_up(status)
 
 
 def section(head: SectionHead, payload: Flow[_R]) -> Flow[_R]:
