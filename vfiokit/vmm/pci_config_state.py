@@ -148,8 +148,8 @@ class PciConfig:
 def realize(name: str, *, profile: Profile = INTERFACE) -> Flow[PciConfig]:
     """Read a device's config space and MSI-X table once, when it is plugged in."""
     region: Region = yield Query(name, VFIO_PCI_CONFIG_REGION_INDEX)
-    size = min(region.size, 4096)
-    image: Buffer = yield ReadData(name, VFIO_PCI_CONFIG_REGION_INDEX, 0, size, None)
+    # What the config state is made of lies in the first 256 bytes, PCI 3.0's whole config space.
+    image: Buffer = yield ReadData(name, VFIO_PCI_CONFIG_REGION_INDEX, 0, min(region.size, _FIRST_256), None)
     config = PciConfig(name, image, profile=profile)
     if config.msix and config.interrupt == MSIX:
         place = config.get(config.msix + 4, 4)
