@@ -21,6 +21,7 @@ Every error says what was done, what came back, which rule says otherwise, and w
     │   └── VerifyError            destination and source differ
     ├── TraceError             a trace-events file or a pattern
     ├── LabError               the guest with the real kernel
+    ├── RecordingError         a recording's files, or what they hold
     ├── AddressError           a device's name (``emulated:v5?…``) or one of its options
     └── MissingExtraError      a package of an optional extra is not installed
 """
@@ -47,6 +48,7 @@ __all__ = (
     "MigrationFailedError",
     "MissingExtraError",
     "NodeAccessError",
+    "RecordingError",
     "RuleError",
     "StateError",
     "StreamCutError",
@@ -226,6 +228,10 @@ class TraceError(VfioError):
 
 class LabError(VfioError):
     """The lab could not be prepared, or its guest could not be started or died."""
+
+
+class RecordingError(VfioError):
+    """A recording cannot be written or read, or holds what it may not hold."""
 
 
 class AddressError(VfioError):
