@@ -7,10 +7,11 @@ address                            what
 ``vfio:0000:3b:00.1``              a PCI device bound to vfio-pci
 ``vfio:UUID``, ``mdev:UUID``       a mediated device
 ``0000:3b:00.1``, ``UUID``, a path the same without a scheme
+``lab:v5``                         a device of the lab's guest, which `vfiokit lab up` leaves running
 ================================== ==============================================================
 
-A ``vfio:`` address may carry workload options for our own virtual device of the lab (``dma``, ``dirty``,
-``pattern``, ``param``, ``seed``): ``mdev:UUID?dma=8M/s&pattern=hot``.
+A ``vfio:`` or ``lab:`` address may carry workload options for our own virtual device of the lab (``dma``,
+``dirty``, ``pattern``, ``param``, ``seed``): ``mdev:UUID?dma=8M/s&pattern=hot``.
 """
 
 from __future__ import annotations
@@ -36,12 +37,18 @@ def open_device(address: str, *, clock: Clock | None = None) -> Device:
         return open_emulated(address, clock=clock)
     if "://" in address:
         raise AddressError(
-            f"{address}: no such kind of device", hint="emulated:v5, vfio:PCI-ADDRESS, mdev:UUID"
+            f"{address}: no such kind of device", hint="emulated:v5, vfio:PCI-ADDRESS, mdev:UUID, lab:v5"
         )
-    from vfiokit.device.address import open_vfio
-
     place, _, options = address.partition("?")
-    device: Device = open_vfio(place)
+    device: Device
+    if scheme == "lab":
+        from vfiokit.lab.remote import open_lab
+
+        device = open_lab(place)
+    else:
+        from vfiokit.device.address import open_vfio
+
+        device = open_vfio(place)
     if not options:
         return device
     from vfiokit.emulated.program import program

@@ -19,7 +19,7 @@ from vfiokit.trace import Tracer
 from vfiokit.vmm.memory import GuestMemory, layout
 from vfiokit.vmm.vm import Vm
 
-__all__ = ("ACCESS_NS", "LINK", "Hugepages", "Side")
+__all__ = ("ACCESS_NS", "LINK", "Hugepages", "Side", "dma_memory")
 
 # What a simulated world costs: a trapped register access, and a link of 10 Gbit/s, bytes a second.
 ACCESS_NS = 2_000
@@ -28,6 +28,19 @@ LINK = 1.25e9
 Hugepages: TypeAlias = Literal["2M", "1G"]
 
 _R = TypeVar("_R")
+
+
+def dma_memory(devices: Sequence[Device], size: int, hugepages: Hugepages | None = None) -> DmaMemory:
+    """Return *size* bytes of memory that *devices* can be given for DMA.
+
+    A device that reaches only memory of its own choosing, as one in another process, has a method
+    ``dma_memory(size)``; the first that has one gives the memory. DeviceError when there is none.
+    """
+    for device in devices:
+        own: Callable[[int], DmaMemory] | None = getattr(device, "dma_memory", None)
+        if own is not None and hugepages is None:
+            return own(size)
+    return allocate(size, hugepages=hugepages)
 
 
 class Side:
@@ -68,7 +81,7 @@ class Side:
         self.vm = Vm(blocks, profile=profile)
         try:
             for block in blocks:
-                self._areas.append(allocate(block.size, hugepages=hugepages))
+                self._areas.append(dma_memory(self.devices, block.size, hugepages))
             if blocks:
                 self.memory = GuestMemory(blocks, [area.view for area in self._areas])
             for block, device in itertools.product(blocks, self.devices):

@@ -1,16 +1,23 @@
 """The ways to reach a device of our model, for one suite: emulated here, or the kernel's in the lab's guest.
 
-``VFIOKIT_SUITE`` chooses: ``emulated`` (the default) or ``kernel``, which needs the lab's driver.
+``VFIOKIT_SUITE`` chooses: ``emulated`` (the default), ``vfio-user`` (emulated, behind server and client) or
+``kernel``, which needs the lab's driver.
 """
 
 import os
+import socket
+import threading
 import time
 import uuid
 from contextlib import contextmanager
 
 from vfiokit.addresses import open_device
-from vfiokit.clock import SimulatedClock
-from vfiokit.device import binding, sysfs
+from vfiokit.clock import RealClock, SimulatedClock
+from vfiokit.device import binding, dma_memory, sysfs
+from vfiokit.device.vfio_user.channel import SocketChannel
+from vfiokit.device.vfio_user.client import VfioUserDevice
+from vfiokit.device.vfio_user.server import serve
+from vfiokit.device.vfio_user.shared_memory import PassedMemory
 from vfiokit.emulated import model
 from vfiokit.emulated.program import read_register, write_register
 
@@ -31,16 +38,18 @@ class World:
     """Opens devices that share a clock, and takes them away again."""
 
     def __init__(self):
-        self.clock = SimulatedClock()
+        self.clock = RealClock() if WAY == "vfio-user" else SimulatedClock()
         self._undo = []
         self._count = 0
 
     def open(self, kind="mapped", options=""):
         """Open a fresh device; *options* are workload options, ``dma=8M/s``."""
-        if WAY == "emulated":
+        if WAY != "kernel":
             self._count += 1
             extra = f"&{options}" if options else ""
             device = open_device(f"{_EMULATED[kind]}&name=dev{self._count}{extra}", clock=self.clock)
+            if WAY == "vfio-user":
+                device = self._far(device)
         else:
             name = str(uuid.uuid4())
             (wanted,) = (t for t in sysfs.mdev_types() if t.type.endswith(f"-{_MDEV_TYPES[kind]}"))
@@ -49,6 +58,14 @@ class World:
             device = open_device(f"mdev:{name}" + (f"?{options}" if options else ""))
         self._undo.append(device.close)
         return device
+
+    def _far(self, device):
+        """Put *device* behind a vfio-user server in a thread of its own; return the client."""
+        here, there = socket.socketpair()
+        thread = threading.Thread(target=serve, args=(device, SocketChannel(there)))
+        thread.start()
+        self._undo += [device.close, there.close, thread.join]
+        return VfioUserDevice(here, name=device.name, memory=PassedMemory())
 
     def let_work(self, device):
         """Let some time pass in which the device's workloads do something."""
@@ -62,6 +79,11 @@ class World:
     def close(self):
         while self._undo:
             self._undo.pop()()
+
+
+def allocate(size):
+    """Memory that a device of this suite can reach."""
+    return PassedMemory().allocate(size) if WAY == "vfio-user" else dma_memory.allocate(size)
 
 
 def registers_of(device):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import click
 
 from vfiokit import lab
+from vfiokit.lab.slots import slots
+from vfiokit.lab.up import SHARED_MIB
 
 __all__ = ("command",)
 
@@ -87,6 +90,56 @@ def shell(
     sys.exit(
         lab.shell(argv, machine=machine, writable=writable, parameters=_parameters(parameter), progress=_say)
     )
+
+
+@command.command
+@_machine
+@_parameter
+@click.option("--memory", default=1024, show_default=True, metavar="MIB", help="The guest's memory.")
+@click.option(
+    "--shared",
+    default=SHARED_MIB,
+    show_default=True,
+    metavar="MIB",
+    help="Memory that host and guest share, for DMA; a power of two. Only what is used takes room.",
+)
+def up(machine: str, parameter: tuple[str, ...], memory: int, shared: int) -> None:
+    """Start a guest and leave it running; its devices are then opened from here, as `lab:v5`."""
+    running = lab.up(
+        _say, machine=machine, memory_mib=memory, shared_mib=shared, parameters=_parameters(parameter)
+    )
+    _show(running)
+
+
+@command.command
+def down() -> None:
+    """End the guest that `up` left running."""
+    ended = lab.down()
+    _say(f"ended (pid {ended.pid})" if ended is not None else "the lab was not up")
+
+
+@command.command
+def status() -> None:
+    """Say whether the guest runs, and which devices it has. Not running is exit code 1, died is 125."""
+    running = lab.status()
+    if running is None:
+        _say("the lab is not up: `vfiokit lab up`")
+        sys.exit(1)
+    if not running.alive:
+        raise running.died("lab", "status")
+    _show(running)
+
+
+def _show(running: lab.Running) -> None:
+    minutes = (time.time() - running.since) / 60
+    click.echo(
+        f"pid {running.pid}, machine {running.machine}, Linux {running.release}, up for {minutes:.0f} min, "
+        f"{running.shared_size >> 20} MiB shared; console: {running.folder / 'console'}"
+    )
+    for slot in slots(lab.MACHINES[running.machine]):
+        user = running.user_of(slot.name)
+        by = f"  (open in process {user})" if user is not None else ""
+        click.echo(f"{slot.address:<18} {slot.text}{by}")
 
 
 @command.command("demo")

@@ -21,7 +21,7 @@ from vfiokit.lab.life import Result
 from vfiokit.lab.machines import DEFAULT
 from vfiokit.lab.machines import machine as find_machine
 
-__all__ = ("available", "run", "shell")
+__all__ = ("available", "guest_for", "run", "shell")
 
 HIDDEN = (Path("/tmp"), Path("/run"), Path("/dev"))  # noqa: S108
 """The guest has its own of these."""
@@ -76,7 +76,7 @@ def run(
     :param progress: called with a line of text at each step
     :raises LabError: the lab cannot start here, or the guest did not get to the command's end
     """
-    guest = _guest(argv, machine, cwd, memory_mib, writable, visible, parameters, driver, progress)
+    guest = guest_for(argv, machine, cwd, memory_mib, writable, visible, parameters, driver, progress)
     return guest.run(argv, timeout=timeout, env=env, cwd=cwd, tee=tee)
 
 
@@ -99,11 +99,11 @@ def shell(
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise LabError("a shell needs a terminal on stdin and stdout", hint="vfiokit lab run -- COMMAND")
     argv = list(argv) or [shutil.which("bash") or "sh", "-i"]
-    guest = _guest(argv, machine, None, memory_mib, writable, (), parameters, driver, progress)
+    guest = guest_for(argv, machine, None, memory_mib, writable, (), parameters, driver, progress)
     return guest.run(argv, timeout=24 * 3600.0, env=env, terminal=True).returncode
 
 
-def _guest(
+def guest_for(
     argv: Sequence[str],
     machine: str,
     cwd: Path | None,
@@ -114,6 +114,7 @@ def _guest(
     driver: Path | None,
     progress: Progress | None,
 ) -> Guest:
+    """Return the guest to start for a command, with kernel and driver made; parameters as of `run`."""
     row = find_machine(machine)
     reason = available()
     if reason is not None:

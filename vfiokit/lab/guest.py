@@ -161,7 +161,7 @@ class Guest:
             control.mkdir()
             (control / "output").touch()
             (control / "command").write_text(
-                self._script(argv, env or {}, folder), encoding="utf-8", errors="surrogateescape"
+                self.script(argv, env or {}, folder), encoding="utf-8", errors="surrogateescape"
             )
             settings = _terminal_settings() if terminal else ""
             (work / "initrd").write_bytes(
@@ -173,7 +173,8 @@ class Guest:
             with (work / "qemu").open("wb") as words:
                 return live(command_line, work, words, timeout=timeout, tee=tee, terminal=terminal)
 
-    def _script(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> str:
+    def script(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> str:
+        """Return the shell script that runs a command in the guest, with its variables, in *cwd*."""
         values = {name: os.environ[name] for name in INHERITED if name in os.environ}
         values["PATH"] = f"{values.get('PATH') or os.defpath}:{TOOLS}"
         values |= GUEST_ENV | {

@@ -18,7 +18,7 @@ from typing import IO, BinaryIO
 
 from vfiokit.errors import LabError
 
-__all__ = ("BOOT_TIMEOUT", "PATIENCE", "Result", "live")
+__all__ = ("BOOT_TIMEOUT", "PATIENCE", "Result", "failure", "live")
 
 BOOT_TIMEOUT = 180.0
 """Seconds that a guest may take until its command starts; 5 to 15 are usual."""
@@ -110,19 +110,19 @@ def _follow(
             if gone:
                 break
             if booted is None and now - start > BOOT_TIMEOUT:
-                raise _failure(f"the guest was not ready after {BOOT_TIMEOUT:.0f} s", work)
+                raise failure(f"the guest was not ready after {BOOT_TIMEOUT:.0f} s", work)
             if booted is not None and ended is None and now - booted > timeout:
-                raise _failure(f"the command was still running after {timeout:.0f} s", work)
+                raise failure(f"the command was still running after {timeout:.0f} s", work)
             if ended is not None and now - ended > PATIENCE:
                 break
             time.sleep(0.02)
     if (control / "failure").exists():
-        raise _failure(f"the guest could not run the command: {_text(control / 'failure').strip()}", work)
+        raise failure(f"the guest could not run the command: {_text(control / 'failure').strip()}", work)
     if booted is None or not (control / "status").exists():
         when = "before the command started" if booted is None else "while the command ran"
         died = any(sign in _text(work / "console") for sign in DEATHS)
         what = "the guest's kernel died" if died else f"QEMU ended (exit status {process.returncode})"
-        raise _failure(f"{what} {when}", work)
+        raise failure(f"{what} {when}", work)
     return Result(
         returncode=int(_text(control / "status")),
         output=output.decode("utf-8", "replace"),
@@ -133,7 +133,8 @@ def _follow(
     )
 
 
-def _failure(what: str, work: Path) -> LabError:
+def failure(what: str, work: Path) -> LabError:
+    """Return the error for *what* happened, with the last words of QEMU and of the guest's console."""
     text = what
     for name, title in (("qemu", "QEMU said"), ("console", "the console said at last")):
         last = _telling(_text(work / name).strip().splitlines())

@@ -19,6 +19,9 @@ __all__ = ("DEFAULT", "MACHINES", "Machine", "machine")
 TRANSPORT = ("virtio_pci", "9pnet_virtio", "9p")
 """Modules by which the guest reaches the host's files; loaded first."""
 
+AGENT = ("virtio_console",)
+"""Modules by which a guest that stays speaks with the host; loaded when it does."""
+
 VFIO = ("vfio", "vfio_iommu_type1", "mdev", "vfio_pci")
 """Modules of VFIO itself; loaded before the lab's own driver."""
 
