@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-SUITES = ("saving", "accesses", "events", "imports")
+SUITES = ("saving", "accesses", "events", "stepping", "recording", "imports")
 
 
 def main() -> None:

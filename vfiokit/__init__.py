@@ -14,20 +14,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from vfiokit.errors import VfioError
+from vfiokit.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from vfiokit.addresses import open_device as open
+    from vfiokit.debugger import debug, replay
     from vfiokit.migration import Report, load_file, migrate, save_file
+    from vfiokit.recording import Recording
     from vfiokit.side import Side
     from vfiokit.trace import Tracer
     from vfiokit.vmm.outgoing import Parameters
 
-__all__ = ("open", "migrate", "save_file", "load_file", "Parameters", "Report", "Side", "Tracer", "VfioError")  # noqa: RUF022
-
-__version__ = "0.1.0"
+__all__ = (  # noqa: RUF022 - from most to least important
+    "open",
+    "debug",
+    "migrate",
+    "replay",
+    "save_file",
+    "load_file",
+    "Recording",
+    "Parameters",
+    "Report",
+    "Side",
+    "Tracer",
+    "VfioError",
+)
 
 _PLACES = {
     "open": ("vfiokit.addresses", "open_device"),
+    "debug": ("vfiokit.debugger", "debug"),
+    "replay": ("vfiokit.debugger", "replay"),
+    "Recording": ("vfiokit.recording", "Recording"),
     "migrate": ("vfiokit.migration", "migrate"),
     "save_file": ("vfiokit.migration", "save_file"),
     "load_file": ("vfiokit.migration", "load_file"),

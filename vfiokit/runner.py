@@ -80,6 +80,11 @@ class Task(Generic[_R]):
         """Throw *error* into the flow in place of the next access, as a cancel."""
         self._advance(lambda: self._flow.throw(error))
 
+    def abandon(self) -> None:
+        """Leave the flow where it is, for good."""
+        self.next = None
+        self._flow.close()
+
     def run(self) -> bool:
         """Perform until the end, True, or until starved, False."""
         access, flow, perform = self.next, self._flow, self._perform

@@ -1,0 +1,3 @@
+"""The version, once; the package metadata takes it from here."""
+
+__version__ = "0.1.0"
