@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-import vfiokit
 from vfiokit.cli.exits import EXIT_CODES, exit_code
 from vfiokit.errors import VfioError
+from vfiokit.version import __version__
 
 __all__ = ("cli", "main")
 
@@ -22,7 +22,9 @@ _COMMANDS = {
     "devices": "vfiokit.cli.devices",
     "lab": "vfiokit.cli.lab",
     "migrate": "vfiokit.cli.migrate",
+    "replay": "vfiokit.cli.step:replay_command",
     "show": "vfiokit.cli.show",
+    "step": "vfiokit.cli.step",
     "trace": "vfiokit.cli.trace",
 }
 
@@ -34,7 +36,8 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = import_module(_COMMANDS[cmd_name]).command
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), name or "command")
         return command
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -43,7 +46,7 @@ class _Lazy(click.Group):
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(vfiokit.__version__, prog_name="vfiokit")
+@click.version_option(__version__, prog_name="vfiokit")
 def cli() -> None:
     """Debug VFIO device migration: step it, trace it, check it, replay it."""
 

@@ -27,7 +27,7 @@ from vfiokit.side import Hugepages
 from vfiokit.trace import Tracer, write_log
 from vfiokit.vmm.outgoing import Parameters
 
-__all__ = ("command", "print_report", "write_trace")
+__all__ = ("command", "open_all", "print_report", "write_trace")
 
 
 @click.command
@@ -86,7 +86,7 @@ def command(
     progress = MigrationProgress(quiet=as_json)
     tracers: list[Tracer] = []
     with ExitStack() as stack:
-        sides = _open_all(devices, stack)
+        sides = open_all(devices, stack)
         clock = getattr(sides[0][0], "clock", None) or RealClock()
         if patterns or trace_file:
             tracers = [tracer_for(clock, patterns or ("*",)) for _ in sides]
@@ -124,7 +124,8 @@ def command(
         print_report(report)
 
 
-def _open_all(devices: tuple[str, ...], stack: ExitStack) -> list[list[Device]]:
+def open_all(devices: tuple[str, ...], stack: ExitStack) -> list[list[Device]]:
+    """Open the devices of each side; a side's are joined by commas. The stack closes them."""
     shared = SimulatedClock()
     sides: list[list[Device]] = []
     for addresses in devices:

@@ -24,7 +24,7 @@ class _Figures(ProgressColumn):
     """Rate, and the time that is left at this rate."""
 
     def render(self, task: Task) -> Text:
-        return Text(task.fields.get("figures", ""))
+        return Text(task.fields.get("figures", ""), no_wrap=True, overflow="ellipsis")
 
 
 class MigrationProgress:
@@ -42,8 +42,8 @@ class MigrationProgress:
         self._drawn = 0.0
         self._progress = Progress(
             TextColumn("{task.description:<14}"),
-            BarColumn(),
-            TextColumn("{task.fields[done]:>22}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[done]:>16}"),
             _Figures(),
             TimeElapsedColumn(),
             console=self._console,
@@ -86,18 +86,22 @@ class MigrationProgress:
         if not self._live or now - self._drawn < _EVERY_S:
             return
         self._drawn = now
+        if self._phase == "completed":
+            self._progress.update(
+                self._task, description="completed", total=1, completed=1, done="", figures=""
+            )
+            return
         figures = ""
         if sample is not None:
             left = sample.total / sample.bandwidth * 1e9 if sample.bandwidth else 0
             figures = (
-                f"{show_rate(sample.bandwidth)}, {show_size(sample.total)} pending "
-                f"(stops below {show_size(sample.threshold)}), {show_ns(left)} left, turn {sample.turn}"
+                f"{show_rate(sample.bandwidth)}  {show_size(sample.total)} pending, "
+                f"stops at {show_size(sample.threshold)}  {show_ns(left)} left"
             )
-        total = (sample.transferred + sample.total) if sample else None
         self._progress.update(
             self._task,
             description=self._phase,
-            total=total,
+            total=(sample.transferred + sample.total) if sample else None,
             completed=sample.transferred if sample else 0,
             done=done or (f"{show_size(sample.transferred)} sent" if sample else ""),
             figures=figures,
