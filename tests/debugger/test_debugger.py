@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vfiokit
-from vfiokit.accesses import Emit, Read, Write
+from vfiokit.accesses import Emit, MarkDirty, Read, Write
 from vfiokit.clock import SimulatedClock
 from vfiokit.debugger import Breakpoint, Moment, flow_stack
 from vfiokit.debugger.conditions import number, parse_condition
@@ -208,6 +208,23 @@ def test_rewind_shows_any_earlier_moment(dbg):
     assert dbg.at(0) == Moment()
     with pytest.raises(AddressError):
         dbg.at(10**9)
+
+
+def test_what_was_dirty_at_any_earlier_moment():
+    source, there = devices("state=256K&chunk=64K&dma=8M/s&pattern=random")
+    dbg = vfiokit.debug(source, there, memory=8 << 20, parameters=Parameters(4_000_000, 40 << 20))
+    seen = {}
+    while not dbg.ended:
+        if isinstance(dbg.step().access, MarkDirty):
+            seen[len(dbg.history)] = dbg.dirtied()
+    assert len(seen) > 1
+    for count, runs in seen.items():
+        assert dbg.dirtied(count) == runs
+    pages = [sum(size for _, size in runs) for runs in seen.values()]
+    assert pages == sorted(pages)
+    assert all(first + size <= (8 << 20) // 4096 for first, size in dbg.dirtied())
+    assert dbg.dirtied(0) == []
+    dbg.close()
 
 
 def test_rewind_over_checkpoints():

@@ -120,13 +120,14 @@ def test_what_is_no_session_is_refused(tmp_path):
         vfiokit.replay(tmp_path)
 
 
-def test_killed_in_the_middle_it_replays_what_was_flushed(tmp_path):
+@pytest.mark.parametrize("count", [60, 600, 900])
+def test_killed_in_the_middle_it_replays_what_was_flushed(tmp_path, count):
     script = (
         "import os, signal, sys\n"
         "sys.path.insert(0, sys.argv[2])\n"
         "from test_replay import session\n"
         "dbg = session(record=sys.argv[1])\n"
-        "dbg.step(count=600)\n"
+        f"dbg.step(count={count})\n"
         "dbg.recording.flush()\n"
         "dbg.step(count=50)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -136,7 +137,7 @@ def test_killed_in_the_middle_it_replays_what_was_flushed(tmp_path):
     done = subprocess.run([sys.executable, "-c", script, str(path), folder], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     again = vfiokit.replay(path)
-    again.step(count=600)
+    again.step(count=count)
     alive = session()
-    alive.step(count=600)
+    alive.step(count=count)
     assert again.moment.sides == alive.moment.sides

@@ -2,6 +2,7 @@
 
 import vfiokit
 from vfiokit.accesses import Put
+from vfiokit.cli.terminal.commands import Commands
 from vfiokit.emulated.program import write_register
 from vfiokit.migration import save_file
 from vfiokit.vmm.outgoing import Parameters
@@ -9,6 +10,17 @@ from vfiokit.vmm.outgoing import Parameters
 MEMORY = 1 << 20
 # With no downtime allowed the loop ends by what is pending alone: time has no part in the stream.
 PARAMETERS = Parameters(downtime_limit_ns=0)
+SCRIPT = (
+    "next",
+    "until vfio_save_iterate",
+    "info",
+    "where",
+    "break read data_offset",
+    "c",
+    "info dirty",
+    "d",
+    "c",
+)
 
 
 def prepared(world):
@@ -51,4 +63,14 @@ def test_cancel_from_the_debugger(world):
     debugger.until(access="read data_offset")
     debugger.cancel()
     assert int.from_bytes(source.pread(9, 0, 4), "little") == 1
+    debugger.close()
+
+
+def test_the_terminals_commands_over_this_device(world):
+    debugger = vfiokit.debug(prepared(world), world.open(), memory=MEMORY)
+    commands = Commands(debugger)
+    shown = [line for text in SCRIPT for line in commands.run(text)]
+    assert not commands.failed, shown
+    assert any("[pre-copy]" in line for line in shown)
+    assert shown[-1] == "the migration has ended"
     debugger.close()

@@ -18,6 +18,7 @@ from vfiokit.debugger.moment import Fact, Moment
 from vfiokit.debugger.stops import Stop
 from vfiokit.errors import AddressError, MigrationCancelledError, StateError, VfioError
 from vfiokit.protocol.v5.meanings import explain
+from vfiokit.recording.bitmaps import ranges
 from vfiokit.runner import StarvedError
 from vfiokit.streams import Pipe
 
@@ -102,6 +103,21 @@ class Debugger:
         for fact in self.history[count // _CHECKPOINT * _CHECKPOINT : count]:
             moment.apply(fact)
         return moment
+
+    def dirtied(self, count: int | None = None, side: str = SOURCE) -> list[tuple[int, int]]:
+        """Return the runs of guest pages that devices had reported dirty after *count* accesses, or by now.
+
+        Each is (first page number, pages), of 4 KiB or as the device was asked for; from the recording's
+        bitmaps, all reports so far taken together.
+        """
+        end = len(self.history) if count is None else count
+        found: list[tuple[int, int]] = []
+        for row in self.recording.bitmaps:
+            if row.seq >= end:
+                break
+            if row.kind == "mark" and row.side == side:
+                found += _marked(row)
+        return _merged(found)
 
     # The verbs
 
@@ -259,3 +275,22 @@ class Debugger:
         return (
             isinstance(access, a.Take) and pipe is not None and not pipe.closed and pipe.backlog < access.size
         )
+
+
+def _marked(row: Any) -> list[tuple[int, int]]:
+    """Return the runs of one row of the bitmaps table: first page, page after the last."""
+    if row.bitmap is None:
+        return [(row.pfn, row.pfn + row.pages)]
+    return [(row.pfn + start, row.pfn + end) for start, end in ranges(row.bitmap, row.pages).tolist()]
+
+
+def _merged(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return runs that may overlap as runs that do not: first page, pages."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(runs):
+        if merged and start <= sum(merged[-1]):
+            first, pages = merged[-1]
+            merged[-1] = (first, max(pages, end - first))
+        else:
+            merged.append((start, end - start))
+    return merged

@@ -47,7 +47,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("delete", ("d",), "[NUMBER]", "delete a breakpoint, or all"),
     Command("disable", (), "NUMBER", "switch a breakpoint off"),
     Command("enable", (), "NUMBER", "switch it on again"),
-    Command("info", ("i",), "[breakpoints|events|accesses]", "show the moment, or a list"),
+    Command("info", ("i",), "[breakpoints|events|accesses|dirty]", "show the moment, or a list"),
     Command("list", ("l",), "[N]", "the last accesses and what they gave"),
     Command("where", ("bt", "backtrace"), "", "the flow's frames: what the migration is doing"),
     Command("print", ("p",), "[NAME]", "what a condition may name, with its value"),
@@ -198,6 +198,11 @@ class Commands:
             return [str(point) for point in self.debugger.breakpoints] or ["no breakpoints"]
         if what.startswith("e"):
             return display.event_lines(self.debugger.history, 20) or ["no events"]
+        if what.startswith("d"):
+            runs = self.debugger.dirtied(number(words[1]) if len(words) > 1 else None)
+            return [f"pages {first:#x} to {first + pages - 1:#x}" for first, pages in runs] or [
+                "none reported"
+            ]
         if what.startswith("a"):
             return display.last_lines(self.debugger.history, 20)
         return [
@@ -269,5 +274,5 @@ def _places() -> list[str]:
         *REGISTERS,
         *("read", "write", "put", "take", "state", "pending", "turn", "time", "if", "device", "side"),
         *("stop-and-copy", "pre-copy", "running", "stopped", "resuming", "source", "destination", "both"),
-        *("breakpoints", "events", "accesses"),
+        *("breakpoints", "events", "accesses", "dirty"),
     ]
