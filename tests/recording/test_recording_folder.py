@@ -312,3 +312,10 @@ def test_a_disk_that_refuses_does_not_end_the_run(tmp_path):
     with pytest.raises(RecordingError, match="append"):
         recording.flush()
     assert len(recording.accesses) == 40_000
+
+
+def test_an_open_recording_can_be_read_before_the_first_flush(tmp_path):
+    recording = Recording(tmp_path / "live.vfk", metadata={"who": "me"})
+    seen = Recording.load(tmp_path / "live.vfk")
+    assert (len(seen.accesses), seen.metadata["who"]) == (0, "me")
+    recording.close()

@@ -62,10 +62,11 @@ class OpenFolder:
         options = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=True)
         try:
             for table in stores:
+                schema = _schema(table, metadata)
                 self._files[table] = pa.OSFile(str(path / (table + _OPEN)), "wb")
-                self._writers[table] = pa.ipc.new_stream(
-                    self._files[table], _schema(table, metadata), options=options
-                )
+                self._writers[table] = pa.ipc.new_stream(self._files[table], schema, options=options)
+                # The schema goes out with the first batch: an empty one, so that an empty recording is one.
+                self._writers[table].write_batch(pa.RecordBatch.from_pylist([], schema=schema))
         except _TROUBLE as error:
             raise _refused(path, "write", error) from error
 
