@@ -8,54 +8,18 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from vfiokit import accesses as a
+from vfiokit.clock import Clock
 from vfiokit.device.base import Device
 from vfiokit.errors import AccessError, DeviceError, StreamCutError
+from vfiokit.streams import Sink, Source
 from vfiokit.trace import Tracer
 from vfiokit.uapi.vfio import VFIO_PCI_NUM_REGIONS
 from vfiokit.vmm.memory import GuestMemory
 
-__all__ = ("Clock", "Host", "Sink", "Source")
-
-
-class Clock(Protocol):
-    """Time: real, or simulated."""
-
-    def now(self) -> int:
-        """Nanoseconds."""
-        ...
-
-    def sleep(self, ns: int) -> None:
-        """Let *ns* pass."""
-        ...
-
-
-class Sink(Protocol):
-    """Where `Put` goes; see :mod:`vfiokit.streams`."""
-
-    @property
-    def position(self) -> int:
-        """Bytes written so far."""
-        ...
-
-    def write(self, data: a.Buffer) -> None:
-        """Append."""
-        ...
-
-
-class Source(Protocol):
-    """Where `Take` comes from."""
-
-    @property
-    def position(self) -> int:
-        """Bytes taken so far."""
-        ...
-
-    def take(self, size: int) -> a.Buffer:
-        """Return exactly *size* bytes."""
-        ...
+__all__ = ("Host",)
 
 
 class Host:

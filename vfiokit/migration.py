@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from vfiokit.accesses import Enter, Sample, Say
-from vfiokit.clock import RealClock
+from vfiokit.clock import Clock, RealClock
 from vfiokit.device.base import Device
 from vfiokit.errors import MigrationCancelledError, MigrationError, MigrationFailedError, VerifyError
-from vfiokit.host import Clock
 from vfiokit.protocol.v5.quirks import INTERFACE, Profile
 from vfiokit.protocol.v5.states import MigrationStatus
 from vfiokit.runner import Task, run_together

@@ -9,12 +9,14 @@ from types import TracebackType
 from typing import Literal, Self, TypeAlias, TypeVar
 
 from vfiokit.accesses import Enter, Flow, Sample, Say
+from vfiokit.clock import Clock
 from vfiokit.device.base import Device
 from vfiokit.device.dma_memory import DmaMemory, allocate
 from vfiokit.errors import AddressError, DeviceError
-from vfiokit.host import Clock, Host, Sink, Source
+from vfiokit.host import Host
 from vfiokit.protocol.v5.quirks import INTERFACE, Profile
 from vfiokit.runner import Task, run
+from vfiokit.streams import Sink, Source
 from vfiokit.trace import Tracer
 from vfiokit.vmm.memory import GuestMemory, layout
 from vfiokit.vmm.vm import Vm

@@ -24,7 +24,10 @@ _SMALL = 1 << 16  # pieces below this are gathered before they are written
 class Sink(Protocol):
     """What `Put` writes to."""
 
-    position: int
+    @property
+    def position(self) -> int:
+        """Bytes written so far."""
+        ...
 
     def write(self, data: Buffer) -> None:
         """Append *data*; DeviceError with the errno when it cannot be kept."""
@@ -34,7 +37,10 @@ class Sink(Protocol):
 class Source(Protocol):
     """What `Take` reads from."""
 
-    position: int
+    @property
+    def position(self) -> int:
+        """Bytes taken so far."""
+        ...
 
     def take(self, size: int) -> Buffer:
         """Return the next *size* bytes."""
