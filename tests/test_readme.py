@@ -11,16 +11,24 @@ from vfiokit.cli.main import cli
 
 README = Path(__file__).parents[1] / "README.md"
 TEXT = README.read_text()
+DOCS = [README, *(README.parent / "docs" / name for name in ("debugger.md", "pictures.md"))]
+BLOCKS = [
+    pytest.param(code, id=f"{path.stem}-{number}")
+    for path in DOCS
+    for number, code in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL))
+]
 
 
-@pytest.mark.parametrize("number", range(TEXT.count("```python")))
-def test_python_blocks_run(number):
-    code = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)[number]
+@pytest.mark.parametrize("code", BLOCKS)
+def test_python_blocks_run(code, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", "import vfiokit\n" + code], capture_output=True, text=True
+        [sys.executable, "-W", "error", "-c", "import vfiokit\n" + code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout
+    assert done.stdout or list(tmp_path.iterdir())
 
 
 def test_commands_named_in_the_table_exist():

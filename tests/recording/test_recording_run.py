@@ -385,3 +385,9 @@ def test_nothing_heavy_is_imported_before_it_is_needed():
         "print([m for m in ('numpy', 'pyarrow', 'pandas', 'xxhash') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_a_column_of_names_that_are_all_missing():
+    recording = Recording()
+    recording.access("source", a.Read("dev0", 9, 0, 4, "device_state"), 1, None, 0, 0)
+    assert recording.accesses.column("error").tolist() == [None]

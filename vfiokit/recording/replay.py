@@ -26,7 +26,7 @@ from vfiokit.recording.bitmaps import positions
 from vfiokit.recording.tables import Table
 from vfiokit.uapi.info import Area, Info, Region
 
-__all__ = ("Step", "steps")
+__all__ = ("Step", "info_of", "steps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +217,7 @@ def _result(row: Any, access: a.Access, bitmaps: dict[str, Any]) -> tuple[Any, b
         case a.ReadPages():
             return (_stand_in(row, access, bitmaps), False) if row.data is None else (row.data, True)
         case a.Query():
-            return _info(row.info), True
+            return info_of(row.info), True
         case a.SyncLog():
             return bitmaps["sync"].bitmap, True
         case _:
@@ -234,7 +234,8 @@ def _stand_in(row: Any, access: a.ReadPages, bitmaps: dict[str, Any]) -> bytes:
     return bytes(data)
 
 
-def _info(text: str | None) -> Info | Region | None:
+def info_of(text: str | None) -> Info | Region | None:
+    """Return what a Query brought, from the ``info`` column's JSON."""
     if text is None:
         return None
     found = json.loads(text)

@@ -124,7 +124,8 @@ class Table:
         if column.type in _NUMBERS:
             return _numbers(values, column)
         if column.type in ("name", "text"):
-            array: NDArray[Any] = values.to_numpy(zero_copy_only=False)
+            # As plain strings: of a dictionary without entries Arrow cannot take "missing".
+            array: NDArray[Any] = values.cast("string").to_numpy(zero_copy_only=False)
             return array
         objects = np.empty(len(values), object)
         objects[:] = _python(values, column)

@@ -1,0 +1,97 @@
+"""The timeline of accesses and trace events."""
+
+import errno
+
+import pytest
+from bokeh.models import FactorRange, GlyphRenderer, Range1d
+
+from vfiokit.accesses import Emit, Now, Read
+from vfiokit.errors import AccessError
+from vfiokit.recording import Recording
+from vfiokit.view import timeline
+
+
+def read(recording, time_ns, value, device="dev0", error=None, took=100):
+    access = Read(device, 9, 8, 8, "pending_bytes")
+    recording.access("source", access, value, error, time_ns, took)
+
+
+def refusal():
+    return AccessError(Read("dev0", 9, 8, 8, "pending_bytes"), errno.EIO)
+
+
+def emit(recording, time_ns, *args):
+    recording.access("source", Emit("vfio_migration_probe", args), None, None, time_ns, 0)
+
+
+def drawn(picture):
+    """The data of accesses, refused ones and events, in the order in which they are drawn."""
+    found = {}
+    for renderer in picture.root.children[1].renderers:
+        assert isinstance(renderer, GlyphRenderer)
+        found[renderer.data_source.id] = renderer.data_source.data
+    return list(found.values())
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_marks_are_the_recordings_rows(theme):
+    recording = Recording()
+    read(recording, 1000, 2**64 - 1)
+    read(recording, 2000, None, error=refusal())
+    recording.access("source", Now(), 7, None, 3000, 0)
+    picture = timeline(recording, theme=theme)
+    accesses, refused, _ = drawn(picture)
+    assert accesses["x"].tolist() == [0, 2000]
+    assert accesses["end"].tolist() == [100, 2000]
+    assert accesses["lane"].tolist() == ["dev0 (src)", "vmm (src)"]
+    assert accesses["text"][0] == "18,446,744,073,709,551,615 (0xffffffffffffffff)"
+    assert refused["x"].tolist() == [1000]
+    assert "AccessError" in refused["text"][0]
+
+
+def test_events_are_on_the_lane_of_a_device_that_is_known():
+    recording = Recording()
+    read(recording, 0, 1)
+    emit(recording, 5, "dev0", 9)
+    emit(recording, 6, "migration mmaps[0]", 9)
+    events = drawn(timeline(recording))[2]
+    assert events["lane"].tolist() == ["dev0 (src)", "vmm (src)"]
+    assert events["text"][0] == "dev0, 0x9"
+
+
+def test_events_alone_are_a_picture():
+    recording = Recording()
+    emit(recording, 5, "dev7", 9)
+    assert drawn(timeline(recording))[2]["lane"].tolist() == ["dev7 (src)"]
+
+
+def test_the_newest_are_shown_and_the_cut_is_said():
+    recording = Recording()
+    for number in range(50):
+        read(recording, number * 1000, number)
+    picture = timeline(recording, marks=20)
+    assert drawn(picture)[0]["x"].tolist() == [number * 1000 for number in range(40, 50)]
+    assert "the newest 10 of 50 accesses" in picture.root.children[0].text
+
+
+def test_a_live_recording_is_followed_and_an_empty_one_says_so():
+    recording = Recording()
+    picture = timeline(recording)
+    assert "nothing to show" in picture.root.children[0].text
+    read(recording, 0, 1)
+    assert picture.update()
+    assert not picture.update()
+    read(recording, 9, 1, device="dev1")
+    assert picture.update()
+    assert set(picture.root.select_one({"type": FactorRange}).factors) == {"dev0 (src)", "dev1 (src)"}
+
+
+def test_a_time_axis_can_be_shared():
+    shared = Range1d(start=0, end=9)
+    assert timeline(Recording(), x_range=shared).root.children[1].x_range is shared
+
+
+def test_a_devices_name_is_text():
+    recording = Recording()
+    read(recording, 0, 1, device="<script>alert(1)</script>")
+    assert "<script>alert" not in timeline(recording).html("x")
