@@ -25,6 +25,7 @@ class Device(threading.Thread):
     def __init__(self, recording):
         super().__init__(name="device")
         self.recording = recording
+        self.began = threading.Event()
         self.enough = threading.Event()
         self.count = 0
 
@@ -40,6 +41,7 @@ class Device(threading.Thread):
             if not number % 100:
                 record("source", a.SyncLog("ram"), b"%06d" % number, None, number, 1)
             self.count += 1
+            self.began.set()
 
 
 @pytest.mark.parametrize("on_disk", [False, True], ids=["memory", "disk"])
@@ -47,6 +49,7 @@ def test_a_reader_sees_whole_prefixes(nervous, tmp_path, on_disk):
     recording = Recording(tmp_path / "live.vfk" if on_disk else None)
     writer = Device(recording)
     writer.start()
+    writer.began.wait()
     last = 0
     try:
         for _ in range(4):
