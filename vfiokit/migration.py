@@ -32,6 +32,8 @@ from vfiokit.vmm.snapshot import state_digest
 
 __all__ = ("Control", "DeviceCheck", "Report", "load_file", "migrate", "save_file", "tracer_for")
 
+_BATCH = 256  # accesses between two looks
+
 Listener = Callable[[Sample | Say | Enter], None]
 
 
@@ -215,11 +217,7 @@ def _both(
     incoming = there.task(migrate_in(there.vm, report.incoming))
 
     def look() -> None:
-        if control is not None and control.cancelled and not outgoing.done:
-            control.cancelled = False
-            outgoing.throw(MigrationCancelledError("cancelled by the user"))
-        if between is not None:
-            between(report)
+        _look(outgoing, report, control, between)
 
     try:
         run_together(outgoing, incoming, backlog=lambda: pipe.backlog, between=look, done=pipe.close)
@@ -231,6 +229,27 @@ def _both(
             here.run(here.vm.start())
         raise
     report.outgoing = outgoing.result
+
+
+def _look(
+    task: Task[Any], report: Report, control: Control | None, between: Callable[[Report], None] | None
+) -> None:
+    """Between accesses: carry out a cancel that was asked for, and call whoever watches."""
+    if control is not None and control.cancelled and not task.done:
+        control.cancelled = False
+        task.throw(MigrationCancelledError("cancelled by the user"))
+    if between is not None:
+        between(report)
+
+
+def _drive(
+    task: Task[Any], report: Report, control: Control | None, between: Callable[[Report], None] | None
+) -> None:
+    """Step one end to its end, looking up every now and then."""
+    while not task.done:
+        _look(task, report, control, between)
+        for _ in range(_BATCH):
+            task.step()
 
 
 def _end(outgoing: Task[Outgoing], incoming: Task[Incoming]) -> None:
@@ -302,14 +321,7 @@ def save_file(
             here.fill()
             here.run(here.vm.start())
             task = here.task(migrate_out(here.vm, parameters, transferred=lambda: here.host.transferred))
-            while not task.done:
-                if control is not None and control.cancelled:
-                    control.cancelled = False
-                    task.throw(MigrationCancelledError("cancelled by the user"))
-                for _ in range(256):
-                    task.step()
-                if between is not None:
-                    between(report)
+            _drive(task, report, control, between)
             report.outgoing = task.result
             here.run(here.vm.unplug_all())
     finally:
@@ -346,11 +358,7 @@ def load_file(
     ) as there:
         there.plug()
         task = there.task(migrate_in(there.vm, report.incoming))
-        while not task.done:
-            for _ in range(256):
-                task.step()
-            if between is not None:
-                between(report)
+        _drive(task, report, None, between)
         there.run(there.vm.start())
         there.run(there.vm.unplug_all())
     return report

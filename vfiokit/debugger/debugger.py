@@ -180,11 +180,15 @@ class Debugger:
         temporary = Breakpoint(
             access, event, state, register, condition=condition, device=device, side=side, temporary=True
         )
-        self.breakpoints.append(temporary)
+        return self.run_to(temporary)
+
+    def run_to(self, breakpoint: Breakpoint) -> Stop:  # noqa: A002 - it is what the field calls it
+        """Run to *breakpoint*, to another one, or to the end; it is there for this run only."""
+        self.breakpoints.append(breakpoint)
         try:
-            return self._go(lambda _stop: False, None)
+            return self.finish()
         finally:
-            self.breakpoints.remove(temporary)
+            self.breakpoints.remove(breakpoint)
 
     def finish(self) -> Stop:
         """Run to the end, or to a breakpoint."""

@@ -113,11 +113,7 @@ class Commands:
         return self._stopped(self.debugger.next(self.side))
 
     def _until(self, words: list[str]) -> list[str]:
-        point = self.debugger.add(Breakpoint(**parse_place(words), temporary=True))
-        try:
-            return self._stopped(self.debugger.finish())
-        finally:
-            self.debugger.breakpoints.remove(point)
+        return self._stopped(self.debugger.run_to(Breakpoint(**parse_place(words), temporary=True)))
 
     def _finish(self, words: list[str]) -> list[str]:  # noqa: ARG002
         return self._stopped(self.debugger.finish())
