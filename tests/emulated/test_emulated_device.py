@@ -13,14 +13,13 @@ from emulated_vmm import PRECOPY, REGION, SAVING, Vmm
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vfiokit.clock import RealClock, SimulatedClock
 from vfiokit.device.base import Device
 from vfiokit.emulated import (
     FailAccess,
     FaultyDevice,
     ForceRead,
-    RealClock,
     ShortAccess,
-    SimulatedClock,
     model,
     open_emulated,
     parse_address,

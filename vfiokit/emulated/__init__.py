@@ -12,22 +12,19 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vfiokit.emulated.clock import Clock, RealClock, SimulatedClock
+    from vfiokit.clock import Clock
     from vfiokit.emulated.device import EmulatedDevice
     from vfiokit.emulated.faults import FailAccess, Fault, FaultyDevice, ForceRead, ShortAccess, parse_fault
     from vfiokit.emulated.options import Options, parse_address
 
 __all__ = (
-    "Clock",
     "EmulatedDevice",
     "FailAccess",
     "Fault",
     "FaultyDevice",
     "ForceRead",
     "Options",
-    "RealClock",
     "ShortAccess",
-    "SimulatedClock",
     "open_emulated",
     "parse_address",
     "parse_fault",
@@ -36,7 +33,6 @@ __all__ = (
 
 # Imported when asked for, so that ``python -m vfiokit.emulated.model`` finds its module not yet imported.
 _HOMES = {
-    **dict.fromkeys(("Clock", "RealClock", "SimulatedClock"), "clock"),
     "EmulatedDevice": "device",
     **dict.fromkeys(("FailAccess", "Fault", "FaultyDevice", "ForceRead", "ShortAccess"), "faults"),
     "parse_fault": "faults",

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import errno
 
+from vfiokit.clock import Clock, RealClock, SimulatedClock
 from vfiokit.device.base import Area, ClosesOnExit, Info, Irq, Region, region_name
 from vfiokit.emulated import model
 from vfiokit.emulated.anonymous import AnonymousMemory
-from vfiokit.emulated.clock import Clock, RealClock, SimulatedClock
 from vfiokit.emulated.config_space import CONFIG_SIZE, ConfigSpace, msix_table
 from vfiokit.emulated.data_section import DataSection
 from vfiokit.emulated.dirty_log import DirtyLog

@@ -11,8 +11,8 @@ import errno
 import struct
 from typing import TYPE_CHECKING
 
+from vfiokit.clock import Clock
 from vfiokit.emulated import model
-from vfiokit.emulated.clock import Clock
 from vfiokit.emulated.dirty_log import DirtyLog
 from vfiokit.emulated.memory import DmaSpace
 from vfiokit.emulated.registers import RegisterFile
