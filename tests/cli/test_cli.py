@@ -13,9 +13,10 @@ import pytest
 from vfiokit.cli.exits import EXIT_CODES
 from vfiokit.cli.layout import Part, draw, parts
 from vfiokit.cli.main import main
-from vfiokit.cli.units import DURATION, SIZE, show_ns, show_rate, show_size
+from vfiokit.cli.units import DURATION, SIZE
 from vfiokit.trace import load, read_log
 from vfiokit.uapi.info import Area, Region
+from vfiokit.units import show_ns, show_rate, show_size
 
 SOURCE = "emulated:v5?state=2M&dirty=1M/s&dma=1M/s&name=a"
 THERE = "emulated:v5?state=2M&fill=zero&name=b"

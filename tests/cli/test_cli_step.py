@@ -11,9 +11,9 @@ import time
 import pytest
 
 from vfiokit.cli.main import main
-from vfiokit.cli.terminal.commands import COMMANDS, Commands, QuitRequested
-from vfiokit.cli.terminal.display import sparkline
-from vfiokit.cli.terminal.places import parse_place
+from vfiokit.console.commands import COMMANDS, Commands, QuitRequested
+from vfiokit.console.display import sparkline
+from vfiokit.console.places import parse_place
 from vfiokit.errors import AddressError
 
 ADDRESSES = ("emulated:v5?state=256K&chunk=64K&dirty=1M/s&name=a", "emulated:v5?state=256K&name=b")

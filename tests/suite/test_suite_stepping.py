@@ -2,7 +2,7 @@
 
 import vfiokit
 from vfiokit.accesses import Put
-from vfiokit.cli.terminal.commands import Commands
+from vfiokit.console.commands import Commands
 from vfiokit.emulated.program import write_register
 from vfiokit.migration import save_file
 from vfiokit.vmm.outgoing import Parameters

@@ -18,13 +18,14 @@ from rich.table import Table
 from vfiokit.addresses import open_device
 from vfiokit.cli.completion import complete_device
 from vfiokit.cli.progress import MigrationProgress
-from vfiokit.cli.units import DURATION, SIZE, show_ns, show_rate, show_size
+from vfiokit.cli.units import DURATION, SIZE
 from vfiokit.clock import RealClock, SimulatedClock
 from vfiokit.device.base import Device
 from vfiokit.migration import Control, Report, load_file, migrate, save_file, tracer_for
 from vfiokit.protocol.v5.quirks import profile as find_profile
 from vfiokit.side import Hugepages
 from vfiokit.trace import Tracer, write_log
+from vfiokit.units import show_ns, show_rate, show_size
 from vfiokit.vmm.outgoing import Parameters
 
 __all__ = ("command", "open_all", "print_report", "write_trace")

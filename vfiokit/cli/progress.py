@@ -12,8 +12,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 from vfiokit.accesses import Enter, Sample, Say
-from vfiokit.cli.units import show_ns, show_rate, show_size
 from vfiokit.migration import Report
+from vfiokit.units import show_ns, show_rate, show_size
 
 __all__ = ("MigrationProgress",)
 

@@ -10,13 +10,13 @@ import click
 from vfiokit.addresses import open_device
 from vfiokit.cli.completion import complete_device
 from vfiokit.cli.layout import LETTERS, Part, area_text, draw, parts
-from vfiokit.cli.units import show_size
 from vfiokit.device.base import Device
 from vfiokit.errors import DeviceError
 from vfiokit.uapi.info import Irq, Region
 from vfiokit.uapi.migration_v5 import HEADER_SIZE
 from vfiokit.uapi.pci_config import ConfigSpace, decode
 from vfiokit.uapi.vfio import VFIO_PCI_CONFIG_REGION_INDEX
+from vfiokit.units import show_size
 
 __all__ = ("command",)
 

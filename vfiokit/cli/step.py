@@ -11,10 +11,10 @@ import click
 
 from vfiokit.cli.completion import complete_device
 from vfiokit.cli.migrate import open_all
-from vfiokit.cli.terminal.commands import Commands
-from vfiokit.cli.terminal.display import next_lines
-from vfiokit.cli.terminal.loop import run_script, run_terminal
+from vfiokit.cli.terminal import run_script, run_terminal
 from vfiokit.cli.units import DURATION, SIZE
+from vfiokit.console.commands import Commands
+from vfiokit.console.display import next_lines
 from vfiokit.debugger import Debugger, debug, replay
 from vfiokit.debugger.replaying import version_note
 from vfiokit.protocol.v5.quirks import profile as find_profile

@@ -201,7 +201,7 @@ class _Convergence:
         self.bytes.renderers = list(self.renderers)
         return source
 
-    def refresh(self) -> bool:
+    def refresh(self, at: int | None = None) -> bool:  # noqa: ARG002
         counts = row_counts(self.recording)
         if counts == self._seen:
             return False

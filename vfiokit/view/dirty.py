@@ -100,7 +100,7 @@ class DirtyPicture(Picture):
             self._range = first, pages
         self._draw()
 
-    def _read(self) -> bool:
+    def _read(self, at: int | None = None) -> bool:  # noqa: ARG002
         changed = self.memory.update()
         if changed:
             self._draw()

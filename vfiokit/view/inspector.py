@@ -42,7 +42,7 @@ class _Inspector(Picture):
         self._read()
         self._draw()
 
-    def _read(self) -> bool:
+    def _read(self, at: int | None = None) -> bool:  # noqa: ARG002
         came = [facts.update() for facts in self._sides.values()]  # every side, whatever the first says
         changed = any(came)
         if changed:

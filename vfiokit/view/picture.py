@@ -42,21 +42,30 @@ class Picture:
 
     :param recording: what it shows; read again at each `update`
     :param root: its models, made for this picture alone
-    :param refresh: reads the recording into the models' data; tells whether anything changed
+    :param refresh: reads the recording into the models' data, up to the access of that number if one is
+        given; tells whether anything changed
     :param look: its theme, for the page of `html`
     """
 
     def __init__(
-        self, recording: Recording, root: UIElement, refresh: Callable[[], bool], look: Theme = LIGHT
+        self,
+        recording: Recording,
+        root: UIElement,
+        refresh: Callable[[int | None], bool],
+        look: Theme = LIGHT,
     ) -> None:
         self.recording = recording
         self.root = root
         self.theme = look
         self._refresh = refresh
 
-    def update(self) -> bool:
-        """Show what is newest in the recording; return whether anything changed."""
-        return self._refresh()
+    def update(self, at: int | None = None) -> bool:
+        """Show what is newest in the recording, or the moment after an access; tell whether anything changed.
+
+        :param at: number of the access (``seq``). Pictures over time show all there is at any moment; those
+            of one moment (states, regions, dirty pages, registers) show what was known then
+        """
+        return self._refresh(at)
 
     def html(self, title: str) -> str:
         """Return the picture as a page that needs nothing else: no address, no server.

@@ -250,7 +250,7 @@ class _RegionsPicture(Picture):
         self._facts.update()
         self._draw()
 
-    def _read(self) -> bool:
+    def _read(self, at: int | None = None) -> bool:  # noqa: ARG002
         changed = self._facts.update()
         if changed:
             self._draw()

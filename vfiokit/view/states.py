@@ -257,7 +257,7 @@ class _States:
         add_hover(plot, [crosses], [("refused", "name"), ("at", "time"), ("error", "why")])
         return plot
 
-    def refresh(self) -> bool:
+    def refresh(self, at: int | None = None) -> bool:  # noqa: ARG002
         counts = row_counts(self.recording)
         if counts == self._seen:
             return False

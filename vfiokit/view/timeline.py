@@ -130,7 +130,7 @@ class _Timeline:
         tips = [("event", "what"), ("lane", "lane"), ("at", "time"), ("arguments", "text")]
         add_hover(plot, [events], tips, limit=5)
 
-    def refresh(self) -> bool:
+    def refresh(self, at: int | None = None) -> bool:  # noqa: ARG002
         counts = row_counts(self.recording)
         if counts == self._seen:
             return False

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vfiokit.cli.units import show_ns, show_rate, show_size
 from vfiokit.debugger import Debugger, Moment, flow_stack
 from vfiokit.debugger.moment import DeviceMoment, Fact
 from vfiokit.uapi.migration_v5 import REGISTERS, state_name
+from vfiokit.units import show_ns, show_rate, show_size
 
 __all__ = ("event_lines", "last_lines", "moment_lines", "next_lines", "sparkline")
 

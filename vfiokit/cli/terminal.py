@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from vfiokit.cli.terminal.commands import Commands, QuitRequested
+from vfiokit.console.commands import Commands, QuitRequested
 
 __all__ = ("run_script", "run_terminal")
 

@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Callable
 from typing import NamedTuple
 
-from vfiokit.cli.terminal import display
-from vfiokit.cli.terminal.places import parse_place
+from vfiokit.console import display
+from vfiokit.console.places import parse_place
 from vfiokit.debugger import Breakpoint, Debugger, Stop
 from vfiokit.debugger.conditions import number
 from vfiokit.errors import AddressError, VfioError
@@ -248,7 +248,7 @@ class Commands:
             if command is None:
                 raise AddressError(f"no command {words[0]!r}")
             if command.name in ("break", "until", "tbreak"):
-                from vfiokit.cli.terminal import places
+                from vfiokit.console import places
 
                 return [
                     f"{command.name} {command.arguments}: {command.help}",

@@ -1,1 +1,0 @@
-"""The terminal debugger: a table of commands, a display, a loop that reads lines."""
