@@ -22,7 +22,8 @@ from vfiokit.device.base import Device
 from vfiokit.errors import MigrationCancelledError, MigrationError, MigrationFailedError, VerifyError
 from vfiokit.protocol.v5.quirks import INTERFACE, Profile
 from vfiokit.protocol.v5.states import MigrationStatus
-from vfiokit.runner import Task, run_together
+from vfiokit.recording import Record, recording_to
+from vfiokit.runner import Task, run, run_together
 from vfiokit.side import Hugepages, Side
 from vfiokit.streams import FileSink, FileSource, Pipe, Tee
 from vfiokit.trace import Tracer, load
@@ -30,7 +31,17 @@ from vfiokit.vmm.incoming import Incoming, migrate_in
 from vfiokit.vmm.outgoing import Outgoing, Parameters, migrate_out
 from vfiokit.vmm.snapshot import state_digest
 
-__all__ = ("Control", "DeviceCheck", "Report", "load_file", "migrate", "save_file", "tracer_for")
+__all__ = (
+    "Control",
+    "DeviceCheck",
+    "Report",
+    "clock_of",
+    "describe",
+    "load_file",
+    "migrate",
+    "save_file",
+    "tracer_for",
+)
 
 _BATCH = 256  # accesses between two looks
 
@@ -102,6 +113,35 @@ class Report:
         }
 
 
+def describe(
+    sources: Sequence[Device],
+    destinations: Sequence[Device],
+    memory: int,
+    parameters: Parameters,
+    profile: Profile,
+) -> dict[str, str]:
+    """Return what a replay needs to make the same flows, as text: the metadata of a recording.
+
+    Sizes in bytes, times in ns; a device that is not PCI has a "!" after its name.
+    """
+
+    def named(devices: Sequence[Device]) -> str:
+        return ",".join(f"{device.name}{'' if device.info().is_pci else '!'}" for device in devices)
+
+    return {
+        "source": named(sources),
+        "source_addresses": " ".join(device.address for device in sources),
+        "destination": named(destinations),
+        "destination_addresses": " ".join(device.address for device in destinations),
+        "memory": str(memory),
+        "profile": profile.name,
+        "quirks": ",".join(sorted(profile.quirks)),
+        "downtime_limit_ns": str(parameters.downtime_limit_ns),
+        "bandwidth": str(parameters.bandwidth or ""),
+        "precopy_limit_ns": str(parameters.precopy_limit_ns),
+    }
+
+
 def tracer_for(clock: Clock, patterns: Sequence[str] = ("*",)) -> Tracer:
     """Return a tracer of the v5 events on *clock*: Unix time when it is the machine's."""
     stamp = time.time_ns if isinstance(clock, RealClock) else clock.now
@@ -150,6 +190,7 @@ def migrate(
     control: Control | None = None,
     listener: Listener | None = None,
     between: Callable[[Report], None] | None = None,
+    record: Record = None,
 ) -> Report:
     """Live-migrate *source* to *destination*.
 
@@ -158,6 +199,7 @@ def migrate(
     :param verify: compare memory and device state before the destination's guest runs
     :param listener: is shown every Sample, Say and Enter of the source, as they happen
     :param between: called now and then from the loop
+    :param record: a folder to be made, or a `Recording`, that what happens is recorded in
     :raises MigrationBlockedError: a device cannot be migrated
     :raises MigrationFailedError: the source runs on
     :raises MigrationCancelledError: alike
@@ -178,10 +220,19 @@ def migrate(
         "link": (parameters.bandwidth if parameters else None),
     }
     sink = Tee(pipe, kept) if kept else pipe
+    told = describe(sources, destinations, memory, parameters or Parameters(), profile)
     try:
         with (
-            Side(sources, tracer=tracer, sink=sink, listener=journal, **common) as here,
-            Side(destinations, tracer=destination_tracer, source=pipe, **common) as there,
+            recording_to(record, told) as recording,
+            Side(sources, tracer=tracer, sink=sink, listener=journal, recording=recording, **common) as here,
+            Side(
+                destinations,
+                tracer=destination_tracer,
+                source=pipe,
+                recording=recording,
+                name="destination",
+                **common,
+            ) as there,
         ):
             here.plug()
             there.plug()
@@ -269,9 +320,10 @@ def _verify(here: Side, there: Side, report: Report) -> None:
     for mine, theirs in zip(here.vm.devices, there.vm.devices, strict=True):
         ends = []
         for side, device in ((here, mine), (there, theirs)):
-            tracer, side.host.tracer = side.host.tracer, None  # looking is not part of what happened
+            # Looking is not part of what happened: neither traced nor recorded.
+            tracer, side.host.tracer = side.host.tracer, None
             try:
-                ends.append(side.run(state_digest(device)))
+                ends.append(run(state_digest(device), side.host))
             finally:
                 side.host.tracer = tracer
         (left, size), (right, other_size) = ends
@@ -298,25 +350,31 @@ def save_file(
     control: Control | None = None,
     listener: Listener | None = None,
     between: Callable[[Report], None] | None = None,
+    record: Record = None,
 ) -> Report:
     """Migrate *source* into a file. What was put stays there, whatever happens; raises as `migrate`."""
     sources = _many(source)
     clock = clock_of(sources)
     report = Report(memory=memory, simulated=not isinstance(clock, RealClock))
     sink = FileSink(path)
+    told = describe(sources, (), memory, parameters or Parameters(), profile)
     try:
-        with Side(
-            sources,
-            memory=memory,
-            clock=clock,
-            tracer=tracer,
-            profile=profile,
-            hugepages=hugepages,
-            sink=sink,
-            simulated=report.simulated,
-            link=parameters.bandwidth if parameters else None,
-            listener=_Journal(report, listener),
-        ) as here:
+        with (
+            recording_to(record, told) as recording,
+            Side(
+                sources,
+                memory=memory,
+                clock=clock,
+                tracer=tracer,
+                profile=profile,
+                hugepages=hugepages,
+                sink=sink,
+                simulated=report.simulated,
+                link=parameters.bandwidth if parameters else None,
+                listener=_Journal(report, listener),
+                recording=recording,
+            ) as here,
+        ):
             here.plug()
             here.fill()
             here.run(here.vm.start())
@@ -339,23 +397,30 @@ def load_file(
     hugepages: Hugepages | None = None,
     listener: Listener | None = None,
     between: Callable[[Report], None] | None = None,
+    record: Record = None,
 ) -> Report:
     """Resume *destination* from a file that `save_file` wrote, and let its guest run; raises as `migrate`."""
     destinations = _many(destination)
     clock = clock_of(destinations)
     report = Report(memory=memory, incoming=Incoming(), simulated=not isinstance(clock, RealClock))
     stream = FileSource(path)
-    with Side(
-        destinations,
-        memory=memory,
-        clock=clock,
-        tracer=tracer,
-        profile=profile,
-        hugepages=hugepages,
-        source=stream,
-        simulated=report.simulated,
-        listener=_Journal(report, listener),
-    ) as there:
+    told = describe((), destinations, memory, Parameters(), profile)
+    with (
+        recording_to(record, told) as recording,
+        Side(
+            destinations,
+            memory=memory,
+            clock=clock,
+            tracer=tracer,
+            profile=profile,
+            hugepages=hugepages,
+            source=stream,
+            simulated=report.simulated,
+            listener=_Journal(report, listener),
+            recording=recording,
+            name="destination",
+        ) as there,
+    ):
         there.plug()
         task = there.task(migrate_in(there.vm, report.incoming))
         _drive(task, report, None, between)

@@ -15,7 +15,8 @@ from vfiokit.device.dma_memory import DmaMemory, allocate
 from vfiokit.errors import AddressError, DeviceError
 from vfiokit.host import Host
 from vfiokit.protocol.v5.quirks import INTERFACE, Profile
-from vfiokit.runner import Task, run
+from vfiokit.recording import Recorder, Recording
+from vfiokit.runner import Performer, Task, run
 from vfiokit.streams import Sink, Source
 from vfiokit.trace import Tracer
 from vfiokit.vmm.memory import GuestMemory, layout
@@ -52,6 +53,7 @@ class Side:
     :param memory: guest memory, bytes, a multiple of 4 KiB; 0 for none
     :param hugepages: "2M" or "1G" to take guest memory from hugepages
     :param simulated: time is simulated, so the link and the accesses must take some of it
+    :param recording: what `run` and `task` perform is recorded there, as done on the side *name*
     """
 
     def __init__(
@@ -68,6 +70,8 @@ class Side:
         simulated: bool = False,
         link: float | None = None,
         listener: Callable[[Sample | Say | Enter], None] | None = None,
+        recording: Recording | None = None,
+        name: str = "source",
     ) -> None:
         names = [device.name for device in devices]
         if len(set(names)) != len(names):
@@ -103,6 +107,9 @@ class Side:
             access_ns=ACCESS_NS if simulated else 0,
             listener=listener,
         )
+        self.performer: Performer = self.host
+        if recording is not None:
+            self.performer = Recorder(self.host, recording, name, clock)
 
     def plug(self) -> None:
         """Realize every device in the VM, in order."""
@@ -111,11 +118,11 @@ class Side:
 
     def run(self, flow: Flow[_R]) -> _R:
         """Run a flow on this side's host."""
-        return run(flow, self.host)
+        return run(flow, self.performer)
 
     def task(self, flow: Flow[_R]) -> Task[_R]:
         """Hold a flow, to be stepped on this side's host."""
-        return Task(flow, self.host)
+        return Task(flow, self.performer)
 
     def fill(self, seed: int = 1, *, share: float = 0.5) -> None:
         """Give guest memory something to migrate: pseudo-random bytes in *share* of its pages."""

@@ -57,6 +57,9 @@ __all__ = ("command", "open_all", "print_report", "write_trace")
 @click.option(
     "--trace-file", type=click.Path(dir_okay=False, path_type=Path), help="Where to; stderr by default."
 )
+@click.option(
+    "--record", type=click.Path(path_type=Path), help="Write a recording to this folder, to replay or report."
+)
 @click.option("--no-verify", is_flag=True, help="Do not compare the two ends.")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON on stdout.")
 def command(
@@ -71,6 +74,7 @@ def command(
     load: Path | None,
     patterns: tuple[str, ...],
     trace_file: Path | None,
+    record: Path | None,
     no_verify: bool,
     as_json: bool,
 ) -> None:
@@ -99,6 +103,7 @@ def command(
             "hugepages": hugepages,
             "listener": progress.listener,
             "between": progress.between,
+            "record": record,
         }
         stack.enter_context(_cancel_on_interrupt(control))
         stack.enter_context(progress)

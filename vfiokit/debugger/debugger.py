@@ -7,8 +7,10 @@ time. Every verb returns a `Stop`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from vfiokit import accesses as a
 from vfiokit.debugger import flow_stack
@@ -22,6 +24,9 @@ from vfiokit.recording.bitmaps import ranges
 from vfiokit.runner import StarvedError
 from vfiokit.streams import Pipe
 
+if TYPE_CHECKING:
+    from vfiokit.emulated import FaultyDevice
+
 __all__ = ("Debugger",)
 
 SOURCE, DESTINATION = "source", "destination"
@@ -34,7 +39,12 @@ class Debugger:
     :param ends: "source", "destination" or both
     :param pipe: the stream between the two
     :param order: tells which side is due, instead of the pipe: a replay keeps the recorded order
+    :param faulty: emulated devices whose faults can be switched, by side and name
     :param close: called by `close`, to take sides and devices apart
+    :ivar pace: seconds to wait between two accesses while it runs, 0 for as fast as can be
+
+    One thread at a time: a verb that is called while another runs raises StateError. `pause` and what only
+    looks may be called from any thread.
     """
 
     def __init__(
@@ -44,6 +54,7 @@ class Debugger:
         pipe: Pipe | None = None,
         order: Callable[[], str | None] = lambda: None,
         recording: Any = None,
+        faulty: Mapping[tuple[str, str], FaultyDevice] | None = None,
         close: Callable[[], None] = lambda: None,
     ) -> None:
         self.ends = ends
@@ -54,7 +65,11 @@ class Debugger:
         self.moment = Moment()
         self.history: list[Fact] = []
         self._checkpoints: list[Moment] = [self.moment.copy()]
+        self.faulty = dict(faulty or {})
+        self.pace = 0.0
         self._close = close
+        self._alone = threading.RLock()
+        self._paused = threading.Event()
 
     # What is seen
 
@@ -130,12 +145,13 @@ class Debugger:
         :param errno: the access fails with it and is not performed
         """
         override = Override(value, errno) if value is not None or errno is not None else None
-        stop = Stop("step", side or self.side)
-        for _ in range(count):
-            stop = self._one(side, override)
-            if stop.reason != "step":
-                break
-        return stop
+        with self._only("step"):
+            stop = Stop("step", side or self.side)
+            for _ in range(count):
+                stop = self._one(side, override)
+                if stop.reason != "step":
+                    break
+            return stop
 
     def next(self, side: str | None = None) -> Stop:
         """Go on to the next callback: a save_pending, a save_iterate, a state change."""
@@ -202,10 +218,11 @@ class Debugger:
         here = self.ends.get(SOURCE)
         if here is None or here.done:
             raise StateError("cancel", "a migration that has ended", ("one that goes on",))
-        self._perform(SOURCE, Override(error=MigrationCancelledError("cancelled in the debugger")))
-        for name in (SOURCE, DESTINATION):
-            self._drain(name)
-        return self._ended(SOURCE)
+        with self._only("cancel"):
+            self._perform(SOURCE, Override(error=MigrationCancelledError("cancelled in the debugger")))
+            for name in (SOURCE, DESTINATION):
+                self._drain(name)
+            return self._ended(SOURCE)
 
     def _drain(self, name: str) -> None:
         end = self.ends.get(name)
@@ -217,13 +234,31 @@ class Debugger:
         self.breakpoints.append(breakpoint)
         return breakpoint
 
+    def pause(self) -> None:
+        """Stop, before its next access, what another thread runs; it returns a `Stop` for "paused"."""
+        self._paused.set()
+
     def close(self) -> None:
         """Take everything apart; the recording stays."""
         self._close()
 
     # How
 
+    @contextmanager
+    def _only(self, verb: str) -> Iterator[None]:
+        if not self._alone.acquire(blocking=False):
+            raise StateError(verb, "a debugger that another thread runs", ("one that stands: pause() it",))
+        try:
+            yield
+        finally:
+            self._alone.release()
+
     def _go(self, done: Callable[[Stop], bool], side: str | None) -> Stop:
+        with self._only("run"):
+            self._paused.clear()
+            return self._run(done, side)
+
+    def _run(self, done: Callable[[Stop], bool], side: str | None) -> Stop:
         first = True
         while True:
             name = side or self.side
@@ -232,6 +267,8 @@ class Debugger:
                 for point in self.breakpoints:
                     if point.before(name, access, self.moment):
                         return self._stopped(point, name)
+            if not first and (self._paused.wait(self.pace) if self.pace else self._paused.is_set()):
+                return Stop("paused", name)
             first = False
             stop = self._one(side, None)
             if stop.reason != "step" or done(stop):

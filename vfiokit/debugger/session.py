@@ -16,9 +16,10 @@ from vfiokit.clock import RealClock
 from vfiokit.debugger.debugger import DESTINATION, SOURCE, Debugger
 from vfiokit.debugger.ends import End
 from vfiokit.device.base import Device
-from vfiokit.migration import clock_of, tracer_for
+from vfiokit.emulated import EmulatedDevice, FaultyDevice
+from vfiokit.migration import clock_of, describe, tracer_for
 from vfiokit.protocol.v5.quirks import INTERFACE, Profile
-from vfiokit.recording import Recorder, Recording
+from vfiokit.recording import Recorder, Recording, gathered
 from vfiokit.runner import Performer
 from vfiokit.side import Hugepages, Side
 from vfiokit.streams import Pipe
@@ -74,18 +75,17 @@ def debug(
 
     The devices stay open when the debugger is closed: they are the caller's.
     """
-    sources = source if isinstance(source, Sequence) else (source,)
-    others = destination if isinstance(destination, Sequence) or destination is None else (destination,)
+    sources = _faulty(source if isinstance(source, Sequence) else (source,))
+    others: Sequence[Device] | None = None
+    if destination is not None:
+        others = _faulty(destination if isinstance(destination, Sequence) else (destination,))
     clock = clock_of([*sources, *(others or ())])
     began = clock.now()
     simulated = not isinstance(clock, RealClock)
     limits = parameters or Parameters()
     pipe = Pipe() if others is not None else _Sink()
-    recording = Recording(
-        record,
-        with_data=with_data,
-        metadata=_describe(sources, others, memory, limits, profile),
-    )
+    told = describe(sources, others or (), memory, limits, profile)
+    recording = gathered(Recording(record, with_data=with_data, metadata=told))
     ends: dict[str, End] = {}
     with ExitStack() as undo:
         undo.callback(recording.close)
@@ -127,8 +127,19 @@ def debug(
             ends,
             pipe=pipe if isinstance(pipe, Pipe) else None,
             recording=recording,
+            faulty={
+                (side, device.name): device
+                for side, devices in ((SOURCE, sources), (DESTINATION, others or ()))
+                for device in devices
+                if isinstance(device, FaultyDevice)
+            },
             close=undo.pop_all().close,
         )
+
+
+def _faulty(devices: Sequence[Device]) -> list[Device]:
+    """Return the devices, the emulated ones so that faults can be switched while they are stepped."""
+    return [FaultyDevice(device, ()) if isinstance(device, EmulatedDevice) else device for device in devices]
 
 
 class _Sink:
@@ -139,29 +150,3 @@ class _Sink:
 
     def write(self, data: Any) -> None:
         self.position += len(data)
-
-
-def _describe(
-    sources: Sequence[Device],
-    others: Sequence[Device] | None,
-    memory: int,
-    parameters: Parameters,
-    profile: Profile,
-) -> dict[str, str]:
-    """What a replay needs to make the same flows, as text."""
-
-    def named(devices: Sequence[Device]) -> str:
-        return ",".join(f"{device.name}{'' if device.info().is_pci else '!'}" for device in devices)
-
-    return {
-        "source": named(sources),
-        "source_addresses": " ".join(device.address for device in sources),
-        "destination": named(others or ()),
-        "destination_addresses": " ".join(device.address for device in others or ()),
-        "memory": str(memory),
-        "profile": profile.name,
-        "quirks": ",".join(sorted(profile.quirks)),
-        "downtime_limit_ns": str(parameters.downtime_limit_ns),
-        "bandwidth": str(parameters.bandwidth or ""),
-        "precopy_limit_ns": str(parameters.precopy_limit_ns),
-    }

@@ -16,8 +16,8 @@ __all__ = ("Stop",)
 class Stop:
     """Where a debugger stands after a command.
 
-    ``reason`` is "step", "breakpoint", "starved" (the destination waits for the source), "ended", or
-    "failed", with *error* then.
+    ``reason`` is "step", "breakpoint", "starved" (the destination waits for the source), "paused",
+    "ended", or "failed", with *error* then.
     """
 
     reason: str

@@ -2,6 +2,7 @@
 
 * :class:`Recording` holds it; `Recording.load` opens one
 * :class:`Recorder` stands between a flow and its performer and records
+* :func:`recordings` gathers those of all runs begun within
 * :class:`Step` is one access of it, rebuilt, for replay
 * :mod:`vfiokit.recording.bitmaps` works on dirty bitmaps
 
@@ -13,5 +14,17 @@ from vfiokit.recording.recording import Recording
 from vfiokit.recording.replay import Step
 from vfiokit.recording.schema import TABLES, Column
 from vfiokit.recording.tables import Table
+from vfiokit.recording.wanted import Record, gathered, recording_to, recordings
 
-__all__ = ("Recording", "Recorder", "Table", "Step", "Column", "TABLES")  # noqa: RUF022  most to least important
+__all__ = (  # noqa: RUF022  most to least important
+    "Recording",
+    "Recorder",
+    "Table",
+    "Step",
+    "Column",
+    "TABLES",
+    "Record",
+    "recordings",
+    "recording_to",
+    "gathered",
+)
