@@ -47,7 +47,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("delete", ("d",), "[NUMBER]", "delete a breakpoint, or all"),
     Command("disable", (), "NUMBER", "switch a breakpoint off"),
     Command("enable", (), "NUMBER", "switch it on again"),
-    Command("info", ("i",), "[breakpoints|events|accesses|dirty]", "show the moment, or a list"),
+    Command("info", ("i", "status"), "[breakpoints|events|accesses|dirty]", "show the moment, or a list"),
     Command("list", ("l",), "[N]", "the last accesses and what they gave"),
     Command("where", ("bt", "backtrace"), "", "the flow's frames: what the migration is doing"),
     Command("print", ("p",), "[NAME]", "what a condition may name, with its value"),

@@ -52,7 +52,7 @@ class Debugger:
         ends: dict[str, End],
         *,
         pipe: Pipe | None = None,
-        order: Callable[[], str | None] = lambda: None,
+        order: Callable[[], str | None] | None = None,
         recording: Any = None,
         faulty: Mapping[tuple[str, str], FaultyDevice] | None = None,
         close: Callable[[], None] = lambda: None,
@@ -76,7 +76,7 @@ class Debugger:
     @property
     def side(self) -> str:
         """The side whose access is due: the destination when it can go on, else the source."""
-        ordered = self._order()
+        ordered = self._order() if self._order is not None else None
         if ordered is not None and self.ends[ordered].next is not None:
             return ordered
         there, here = self.ends.get(DESTINATION), self.ends.get(SOURCE)
@@ -90,6 +90,11 @@ class Debugger:
     def next_access(self) -> a.Access | None:
         """What the next `step` performs; None when all has ended."""
         return self.ends[self.side].next
+
+    @property
+    def replays(self) -> bool:
+        """It replays a recording, which is then ahead of what was stepped."""
+        return self._order is not None
 
     @property
     def ended(self) -> bool:
