@@ -15,7 +15,7 @@ from vfiokit.device.dma_memory import DmaMemory, allocate
 from vfiokit.errors import AddressError, DeviceError
 from vfiokit.host import Host
 from vfiokit.protocol.v5.quirks import INTERFACE, Profile
-from vfiokit.recording import Recorder, Recording
+from vfiokit.recording import Recorder, Recording, Section
 from vfiokit.runner import Performer, Task, run
 from vfiokit.streams import Sink, Source
 from vfiokit.trace import Tracer
@@ -109,7 +109,25 @@ class Side:
         )
         self.performer: Performer = self.host
         if recording is not None:
-            self.performer = Recorder(self.host, recording, name, clock)
+            self.performer = Recorder(self.host, recording, name, clock, self.sections)
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """Where memory lies: RAM blocks, what of them each device was given, and holes given to none."""
+        blocks = self.memory.blocks if self.memory is not None else ()
+        ram = {
+            block.address: Section("ram", block.name, block.address, block.size, area.page_size)
+            for block, area in zip(blocks, self._areas, strict=False)
+        }
+        found = list(ram.values())
+        for device, address, size in self._mapped:
+            found.append(ram[address]._replace(kind="mapped", size=size, device=device.name))
+        for below, above in itertools.pairwise(blocks):
+            end = below.address + below.size
+            if end < above.address:
+                why = "no RAM: addresses of the devices' own regions"
+                found.append(Section("skipped", "pci hole", end, above.address - end, why=why))
+        return tuple(found)
 
     def plug(self) -> None:
         """Realize every device in the VM, in order."""

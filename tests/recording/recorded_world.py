@@ -26,8 +26,10 @@ class World:
         self.here = Side([here], sink=self.pipe, tracer=self.tracer, **common)
         self.there = Side([there], source=self.pipe, **common)
         self.recorders = {
-            "source": Recorder(self.here.host, recording, "source", self.clock),
-            "destination": Recorder(self.there.host, recording, "destination", self.clock),
+            "source": Recorder(self.here.host, recording, "source", self.clock, self.here.sections),
+            "destination": Recorder(
+                self.there.host, recording, "destination", self.clock, self.there.sections
+            ),
         }
 
     def task(self, name, flow):

@@ -37,6 +37,16 @@ def test_count_positions_and_grid_are_exact(some, rows, columns, tail):
     assert bitmaps.grid(bitmap, pages, rows, columns).reshape(-1).tolist() == expected
 
 
+@given(st.integers(0, 10), st.integers(1, 6), st.integers(1, 70), st.integers(0, 2**32 - 1))
+def test_cells_of_a_power_of_two_of_pages_are_exact(power, rows, columns, seed):
+    each = 1 << power
+    bits = np.random.default_rng(seed).random(rows * columns * each) < 0.3
+    bits[: each * (seed % 3)] = True  # full cells
+    bitmap = np.packbits(bits, bitorder="little").tobytes() + b"\xff"
+    found = bitmaps.grid(bitmap, len(bits), rows, columns)
+    assert (found.reshape(-1) == bits.reshape(-1, each).sum(axis=1)).all()
+
+
 @given(some_pages())
 def test_ranges_are_the_runs(some):
     pages, chosen = some

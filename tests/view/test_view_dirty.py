@@ -2,45 +2,16 @@
 
 import numpy as np
 import pytest
+from dirty_recordings import ask, lay, one_block, packed, record, sync, two_blocks
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vfiokit.accesses import Emit, MarkDirty, ReadPages, SyncLog
+from vfiokit.accesses import MarkDirty, ReadPages
 from vfiokit.errors import AddressError
-from vfiokit.recording import Recording
+from vfiokit.recording import Recording, Section
 from vfiokit.view.dirty import Span, cells, dirty
-from vfiokit.view.dirty_cells import overlap
+from vfiokit.view.dirty_cells import overlap, window
 from vfiokit.view.hilbert import index_of, order_for, place_of
-
-
-def packed(pages, dirty_pages):
-    bits = np.zeros(pages, np.uint8)
-    bits[list(dirty_pages)] = 1
-    return np.packbits(bits, bitorder="little").tobytes()
-
-
-def record(recording, access, result=None, side="source"):
-    recording.access(side, access, result, None, recording.seq + 1, 1)
-
-
-def ask(recording, first, pages, device="dev0"):
-    record(recording, Emit("vfio_get_dirty_page_list", (device, first, pages, 4096)))
-
-
-def sync(recording, block, pages, dirty_pages):
-    record(recording, SyncLog(block), packed(pages, dirty_pages))
-
-
-def two_blocks():
-    """Of 512 pages, 64 of them with nobody asked, and of 256 behind a hole of 256; three syncs."""
-    recording = Recording()
-    for low, high in (([0, 1, 2], [255]), ([2, 3], [255]), ([2, 500], [])):
-        ask(recording, 0, 512)
-        ask(recording, 768, 256)
-        sync(recording, "pc.ram", 512, low)
-        sync(recording, "pc.ram.high", 256, high)
-    return recording
-
 
 # Hilbert
 
@@ -118,6 +89,19 @@ def test_cells_on_a_hilbert_curve_are_the_same_elsewhere(bitmaps, first, pages):
     assert found[y, x].tolist() == cells(bitmaps, first, pages, 1, 64)[0].tolist()
 
 
+@given(st.integers(0, 1000), st.integers(1, 5000), st.integers(1, 20), st.integers(1, 20), st.booleans())
+def test_a_window_has_room_for_its_pages_in_as_small_cells_as_can_be(first, pages, rows, columns, square):
+    if square:
+        rows = columns = 1 << rows % 5
+    found = window(first, pages, rows, columns, square=square)
+    assert (found.first, found.end) == (first, first + pages)
+    assert 1 <= found.rows <= rows
+    assert 1 <= found.columns <= columns
+    assert found.pages >= pages
+    assert found.each == 1 or rows * columns * found.each // 2 < pages
+    assert not square or found.rows == found.columns
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 90), st.integers(1, 9)), max_size=5),
     st.integers(0, 50),
@@ -174,12 +158,12 @@ def test_exact_numbers(theme, order):
         ("pc.ram.high", 768, 256),
     ]
     assert (picture.first, picture.pages, picture.each) == (0, 1024, 1)
-    pages = picture.cells.data["first"][0]
+    pages = picture.figure.cells.data["first"][0]
     found = {int(page): int(n) for page, n in zip(pages.ravel(), picture.counts.ravel(), strict=True) if n}
     assert found == {0: 1, 1: 1, 2: 3, 3: 1, 500: 1, 1023: 2}
     assert "9 in all" in picture.note.text
     # The hole has no colour, clean memory has.
-    colours = picture.cells.data["image"][0]
+    colours = picture.figure.cells.data["image"][0]
     assert np.isnan(colours[(pages >= 512) & (pages < 768)]).all()
     assert not np.isnan(colours[(pages < 512)]).any()
     assert picture.html("dirty").startswith("<!DOCTYPE html>")
@@ -189,7 +173,10 @@ def test_one_sync_and_the_last():
     recording = two_blocks()
     assert dirty(recording, sync=0).counts.sum() == 4
     assert dirty(recording, sync=-1).counts.sum() == 2
-    assert dirty(recording, sync=9).counts.sum() == 0
+    later = dirty(recording, sync=9)
+    assert later.counts.sum() == 0
+    assert "there is no sync 9 yet" in later.note.text
+    assert "yet" not in dirty(recording, sync=0).note.text
 
 
 def test_two_syncs_compared():
@@ -200,14 +187,14 @@ def test_two_syncs_compared():
         "both": 2,
     }
     assert "1 added, 2 removed, 2 both" in picture.note.text
-    pages, colours = picture.cells.data["first"][0], picture.cells.data["image"][0]
+    pages, colours = picture.figure.cells.data["first"][0], picture.figure.cells.data["image"][0]
     assert {int(page): int(c) for page, c in zip(pages.ravel(), colours.ravel(), strict=True) if c > 0} == {
         0: 2, 1: 2, 2: 3, 3: 1, 1023: 3,
     }  # fmt: skip
 
 
 def test_zoom_counts_anew():
-    recording = Recording()
+    recording = one_block(1 << 20)
     sync(recording, "pc.ram", 1 << 20, [5, 6, 4096, (1 << 20) - 1])
     picture = dirty(recording)
     assert picture.each == 32
@@ -226,7 +213,7 @@ def test_zoom_counts_anew():
 
 
 def test_now_is_what_was_not_read_since():
-    recording = Recording()
+    recording = one_block(64)
     sync(recording, "pc.ram", 64, [3, 4, 5, 20])
     record(recording, ReadPages("pc.ram", (4, 5), 4096), bytes(8192))
     picture = dirty(recording, what="now")
@@ -237,7 +224,7 @@ def test_now_is_what_was_not_read_since():
 
 
 def test_memory_nobody_tracks_is_seen():
-    recording = Recording()
+    recording = one_block(1024)
     sync(recording, "pc.ram", 1024, [1])
     picture = dirty(recording)
     assert "no device was asked for dirty pages yet" in picture.note.text
@@ -245,7 +232,7 @@ def test_memory_nobody_tracks_is_seen():
     record(recording, MarkDirty("dev0", 0, 1000, 4096, packed(1000, [1])))
     assert picture.update()
     assert picture.memory.untracked == [(1000, 1024)]
-    assert int(picture.cells.data["untracked"][0].sum()) == 24
+    assert int(picture.figure.cells.data["untracked"][0].sum()) == 24
     assert "no device was asked for 24 of them" in picture.note.text
 
 
@@ -255,7 +242,7 @@ def test_marks_alone_are_shown():
     record(recording, MarkDirty("dev0", 1, 2, 8192, packed(2, [1])))
     picture = dirty(recording)
     assert picture.counts.sum() == 18
-    assert picture.memory.mapped == [(2, 6), (16, 32)]
+    assert picture.memory.present == [(2, 6), (16, 32)]
 
 
 @pytest.mark.parametrize("order", ["rows", "hilbert"])
@@ -264,13 +251,132 @@ def test_an_empty_recording_grows(order):
     picture = dirty(recording, order=order)
     assert "no dirty pages yet" in picture.note.text
     assert not picture.update()
+    lay(recording, "<script>", 0, 64)
+    assert picture.update()
     sync(recording, "<script>", 64, [1])
     assert picture.update()
     assert picture.counts.sum() == 1
-    assert picture.names.data["text"] == ["<script>, 256.00 KiB"]
+    assert picture.figure.outlines["blocks"][1].data["text"] == ["<script>, 256.00 KiB"]
     assert not picture.update()
     assert dirty(recording, side="destination").counts.sum() == 0
     assert dirty(recording, compare=(0, 1)).counts["both"].sum() == 0
+
+
+# Where memory lies
+
+
+def test_blocks_and_skipped_sections_are_outlined():
+    picture = dirty(two_blocks())
+    blocks, skipped = (picture.figure.outlines[name] for name in ("blocks", "skipped"))
+    assert blocks[1].data["text"] == ["pc.ram, 2.00 MiB", "pc.ram.high, 1.00 MiB"]
+    assert skipped[1].data["text"] == ["pci hole, 1.00 MiB"]
+    # 64 columns: the hole is four rows, which have an edge on all sides.
+    columns = (skipped[0].data[name] for name in ("x0", "y0", "x1", "y1"))
+    edges = [tuple(map(int, ends)) for ends in zip(*columns, strict=True)]
+    assert {(0, row, 0, row + 1) for row in range(8, 12)} <= set(edges)
+    assert {(column, 12, column + 1, 12) for column in range(64)} <= set(edges)
+    assert len(edges) == 2 * 4 + 2 * 64
+
+
+def test_a_recording_that_tells_of_no_blocks():
+    recording = Recording()
+    sync(recording, "pc.ram", 64, [1])
+    picture = dirty(recording)
+    assert "no dirty pages yet; not shown: pc.ram" in picture.note.text
+    record(recording, MarkDirty("dev0", 8, 8, 4096, packed(8, [1])))
+    assert picture.update()
+    assert picture.memory.present == [(8, 16)]
+    assert "not shown: pc.ram" in picture.note.text
+
+
+def test_what_no_device_was_given_is_not_untracked():
+    recording = one_block(1024)
+    lay(recording, "pc.ram", 0, 512, "mapped", device="dev0")
+    lay(recording, "rom", 1024, 64, "ignored")
+    ask(recording, 0, 500)
+    picture = dirty(recording)
+    assert picture.memory.untracked == [(500, 512)]
+    assert picture.memory.present == [(0, 1088)]
+
+
+def test_sections_that_cannot_be_shown_are_passed_over():
+    recording = one_block(64)
+    recording.place("source", [Section("skipped", "bar", (1 << 64) - 4096, 4096, why="sized")], 0)
+    lay(recording, "none", 0, 0, "ram")
+    sync(recording, "pc.ram", 128, [3, 100])  # longer than the block
+    picture = dirty(recording)
+    assert picture.pages == 64
+    assert picture.counts.sum() == 1
+    assert picture.figure.outlines["skipped"][1].data["text"] == []
+
+
+def test_every_entry_of_the_legend_has_a_symbol_without_data():
+    for options in ({}, {"compare": (0, 1)}):
+        picture = dirty(Recording(), **options)
+        for item in picture.figure.plot.legend[0].items:
+            assert any(len(next(iter(renderer.data_source.data.values()))) for renderer in item.renderers), (
+                item.label
+            )
+
+
+# Another moment
+
+
+def test_no_update_makes_models():
+    recording = two_blocks()
+    picture = dirty(recording)
+    models = {model.id for model in picture.root.references()}
+    picture.update(at=3)
+    lay(recording, "rom", 1024, 64)
+    sync(recording, "pc.ram", 512, range(512))
+    picture.update()
+    assert {model.id for model in picture.root.references()} == models
+
+
+@pytest.mark.parametrize("what", ["times", "now"])
+def test_a_moment_is_what_was_known_then(what):
+    recording = one_block(64)
+    moments = []
+    for dirtied, read in (([3, 4], [4]), ([3, 9], [3, 9]), ([9, 63], [])):
+        sync(recording, "pc.ram", 64, dirtied)
+        moments.append((recording.seq, dirty(recording, what=what).counts.copy()))
+        if read:
+            record(recording, ReadPages("pc.ram", read, 4096), bytes(4096 * len(read)))
+            moments.append((recording.seq, dirty(recording, what=what).counts.copy()))
+    picture = dirty(recording, what=what)
+    newest = picture.counts.copy()
+    for number in (4, 0, 3, 1, 2, 0, 4):
+        seq, counts = moments[number]
+        picture.update(seq)
+        assert (picture.counts == counts).all(), number
+        assert f"After access {seq:,}" in picture.note.text
+    picture.update(0)
+    assert picture.update(None)
+    assert (picture.counts == newest).all()
+    assert "After access" not in picture.note.text
+    assert not picture.update(None)
+
+
+def test_a_moment_before_the_first_access_knows_the_blocks():
+    recording = two_blocks()
+    picture = dirty(recording)
+    assert picture.update(at=1)  # asked, not yet synced
+    assert picture.counts.sum() == 0
+    assert picture.pages == 1024
+    assert picture.memory.untracked == []
+    assert picture.update(at=0)
+    assert picture.memory.untracked == [(768, 1024)]
+
+
+def test_syncs_and_comparisons_at_a_moment():
+    recording = two_blocks()
+    last, compared = dirty(recording, sync=-1), dirty(recording, compare=(0, 1))
+    assert last.update(at=7)  # the second sync, of the first block alone
+    assert last.counts.sum() == 2 + 1
+    assert compared.update(at=4)
+    assert sum(int(grid.sum()) for grid in compared.counts.values()) == 0
+    assert compared.update()
+    assert compared.counts["both"].sum() == 2
 
 
 @pytest.mark.parametrize(

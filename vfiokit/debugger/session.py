@@ -114,7 +114,7 @@ def debug(
                 return destination_flow(side.vm, plugs)
 
             def wrap(performer: Performer) -> Performer:
-                return Recorder(performer, recording, name, clock)
+                return Recorder(performer, recording, name, clock, side.sections)
 
             if name == SOURCE:
                 side.fill()

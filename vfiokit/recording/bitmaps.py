@@ -121,9 +121,27 @@ def grid(bitmap: Bitmap, pages: int, rows: int, columns: int) -> NDArray[np.int6
     words = _words(bitmap, pages)
     if pages == cells * 64 * (pages // cells // 64) and len(words) * 64 == pages and pages:
         return _even(words, pages // cells // 64, cells).reshape(rows, columns)
+    if pages in (cells << shift for shift in range(6)) and len(words) * 64 >= pages:
+        return _small(words, pages, pages // cells).reshape(rows, columns)
     numbers = np.arange(cells + 1, dtype=object if cells * pages >> 62 else np.int64)
     edges = (numbers * pages // cells).astype(np.int64)
     return np.diff(_below(words, edges)).reshape(rows, columns)
+
+
+def _small(words: NDArray[np.uint64], pages: int, each: int) -> NDArray[np.int64]:
+    """Cells of *each* pages, a power of two below 64: bits or bytes, added in pairs until they are cells."""
+    import numpy as np
+
+    octets = words.view(np.uint8)
+    if each < 8:
+        unit, found = 1, np.unpackbits(octets, count=pages, bitorder="little")
+    else:
+        table = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
+        unit, found = 8, table[octets[: -(-pages // 8)]]
+    while unit < each:
+        found = found[::2] + found[1::2]
+        unit *= 2
+    return found.astype(np.int64)
 
 
 def _even(words: NDArray[np.uint64], each: int, cells: int) -> NDArray[np.int64]:
@@ -136,6 +154,11 @@ def _even(words: NDArray[np.uint64], each: int, cells: int) -> NDArray[np.int64]
     ones, top = np.uint64(0x0001000100010001), np.uint64(48)
     for at in range(0, cells, step):
         bits = _bits(words[at * each : (at + step) * each])
+        if each == 4:  # 256 in a cell: pairs of 16 bits, then of 32
+            pairs = bits.view("<u4")
+            pairs = (pairs & np.uint32(0x00FF00FF)) + (pairs >> np.uint32(8) & np.uint32(0x00FF00FF))
+            result[at : at + step] = (pairs & np.uint32(0xFFFF)) + (pairs >> np.uint32(16))
+            continue
         if each % 8 or each * 64 > 0xFFFF:
             result[at : at + step] = bits.reshape(-1, each).sum(axis=1, dtype=np.int64)
             continue

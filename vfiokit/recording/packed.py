@@ -112,10 +112,12 @@ class AccessStore(Store):
         rows = np.frombuffer(chunk, np.dtype(types), count=stop - number * CHUNK)
         return rows[start - number * CHUNK :]
 
-    def release(self, start: int, stop: int) -> None:
-        """Let a chunk go, and the data it kept."""
-        last = int(self._rows(start, stop)["kept"].max())
-        self._chunks[start // CHUNK] = None
+    def release(self, start: int, stop: int) -> None:  # noqa: ARG002
+        """Let a chunk go that is converted to its end, and the data it kept."""
+        if stop % CHUNK:
+            return
+        last = int(self._rows(stop - CHUNK, stop)["kept"].max())
+        self._chunks[stop // CHUNK - 1] = None
         if last > self._keeping:
             self.kept[self._keeping : last] = [None] * (last - self._keeping)
             self._keeping = last

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from vfiokit.accesses import Access
 from vfiokit.errors import VfioError
 from vfiokit.recording.recording import Recording
+from vfiokit.recording.sections import Section
 from vfiokit.recording.writers import MISFITS
 
 __all__ = ("Recorder",)
@@ -34,13 +35,21 @@ class Recorder:
 
     :param side: "source" or "destination"
     :param clock: tells when and how long; a simulated one says how long in simulated time
+    :param memory: where guest memory lies; recorded with the first access
     :ivar perform: performs one access, returns or raises what came. Not recorded: what is raised that is
         not a VfioError, as StarvedError, after which the same access comes again.
     """
 
     perform: Callable[[Access], Any]
 
-    def __init__(self, performer: Performer, recording: Recording, side: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        performer: Performer,
+        recording: Recording,
+        side: str,
+        clock: Clock,
+        memory: Iterable[Section] = (),
+    ) -> None:
         self.performer = performer
         self.recording = recording
         self.side = side
@@ -60,4 +69,14 @@ class Recorder:
                 record(side, access, result, None, start, now() - start)
             return result
 
-        self.perform = perform
+        waiting = list(memory)
+
+        def first(access: Access) -> Any:
+            # Whoever has taken this function as `perform` comes here each time.
+            if waiting:
+                recording.place(side, waiting, now())
+                waiting.clear()
+                self.perform = perform
+            return perform(access)
+
+        self.perform = first if waiting else perform

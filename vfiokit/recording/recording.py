@@ -1,4 +1,4 @@
-"""What happened in a run: accesses, events, samples, states, messages and bitmaps, as typed columns.
+"""What happened in a run: accesses, events, samples, states, messages, bitmaps, blocks, as typed columns.
 
     recording = Recording("bringup.vfk", metadata={"device": "vfio:0000:3b:00.1"})
     recorder = Recorder(side.host, recording, "source", side.host.clock)
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +28,8 @@ from vfiokit.recording.folder import OpenFolder, load_folder, save_folder
 from vfiokit.recording.frequent import Append
 from vfiokit.recording.packed import AccessStore
 from vfiokit.recording.replay import Step, steps
-from vfiokit.recording.schema import FORMAT, TABLES
+from vfiokit.recording.schema import BESIDE, FORMAT, TABLES
+from vfiokit.recording.sections import Section
 from vfiokit.recording.stores import Row, RowStore, Store
 from vfiokit.recording.tables import Fixed, Table
 from vfiokit.recording.writers import Writers
@@ -57,6 +58,7 @@ class Recording:
     states: Table
     messages: Table
     bitmaps: Table
+    blocks: Table
 
     def __init__(
         self,
@@ -99,7 +101,8 @@ class Recording:
         self._stores, self._writers, self._folder, self._failure = {}, None, None, None
         self.path = Path(path)
         self._set_tables({name: Table(name, Fixed(table)) for name, table in rows.items()})
-        lasts = [int(table.column("seq")[-1]) for table in self.tables.values() if len(table)]
+        counted = (table for name, table in self.tables.items() if name not in BESIDE)
+        lasts = [int(table.column("seq")[-1]) for table in counted if len(table)]
         self._last = max(lasts, default=-1)
         return self
 
@@ -124,6 +127,16 @@ class Recording:
         if self._writers is None:
             raise self._read_only()
         self._writers.append(side, access, result, error, time_ns, duration_ns)
+
+    def place(self, side: str, sections: Iterable[Section], time_ns: int) -> None:
+        """Tell where guest memory of *side* lies, as known before the next access.
+
+        :raises RecordingError: a section cannot be, or the recording is closed or was loaded
+        """
+        if self._writers is None:
+            raise self._read_only()
+        for section in sections:
+            self._writers.place(side, section, time_ns)
 
     def fast_path(self, side: str) -> tuple[int, dict[type, Append]]:
         """Return the side's number and the functions that append, for :class:`Recorder`."""

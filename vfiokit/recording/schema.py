@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ("FORMAT", "KINDS", "SMALL", "TABLES", "Column", "arrow_schema", "row_type")
+__all__ = ("BESIDE", "FORMAT", "KINDS", "SMALL", "TABLES", "Column", "arrow_schema", "row_type")
 
 FORMAT = "1"
 """Version of the folder's format, in each file's metadata; another one is not read."""
@@ -141,7 +141,23 @@ count        | u64   | pages | bits set
 bitmap       | bytes? |      | bit k of byte k//8 is page pfn + k; null: all are set
 """
     ),
+    "blocks": _table(
+        _HEAD
+        + """
+side         | name  |       | source or destination
+kind         | name  |       | ram, ignored: RAM that migrates, that does not; mapped, skipped: for DMA or not
+name         | name  |       | the RAM block, or what the section is
+device       | name? |       | for whom it is mapped
+address      | u64   | bytes | in guest memory, which is the IOVA
+size         | u64   | bytes | length
+page_size    | u64   | bytes | of the pages it is made of: more than 4096 for huge pages
+why          | text? |       | reason why it is skipped
+"""
+    ),
 }
+
+BESIDE = ("bitmaps", "blocks")
+"""Tables whose rows are no accesses, and have the number of the access that they came with."""
 
 
 @cache

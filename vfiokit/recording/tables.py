@@ -74,6 +74,14 @@ class Table:
         """Return the rows that are there now as an Arrow table."""
         return self._source.arrow()
 
+    def tail(self, start: int) -> Table:
+        """Return the rows from *start* on as they are now: a table that does not grow.
+
+        Its columns have one length, whatever is appended, and cost what is in them: a reader that comes
+        again keeps ``start += len(tail)``.
+        """
+        return Table(self.name, Fixed(self.to_arrow().slice(start)))
+
     def to_pandas(self) -> pd.DataFrame:
         """Return the rows that are there now as a frame.
 

@@ -18,6 +18,7 @@ from vfiokit.errors import MissingExtraError, RecordingError, VfioError
 from vfiokit.recording.frequent import HEAD, TAIL, Append, frequent
 from vfiokit.recording.packed import KIND, MASK, ROW, AccessStore, packer
 from vfiokit.recording.schema import SMALL
+from vfiokit.recording.sections import Section, checked
 from vfiokit.recording.stores import RowStore
 from vfiokit.uapi.info import Info, Region
 
@@ -206,6 +207,13 @@ class Writers:
         """Goes before the row of its access, with the same number."""
         name = self.accesses.sides.known[side]
         self._tables["bitmaps"].append((self.next_seq, start, name, *columns))
+
+    def place(self, side: str, section: Section, start: int) -> None:
+        """Tell where memory lies; goes before the row of the next access, with the same number."""
+        name, section = self.accesses.sides.known[self.accesses.sides[side]], checked(section)
+        kind, what, address, size, page_size, device, why = section
+        row = (kind, what, device, address, size, page_size, why)
+        self._tables["blocks"].append((self.next_seq, start, name, *row))
 
     # Tables of their own
 

@@ -4,11 +4,13 @@
 
     picture = dirty(recording, order="hilbert")
     picture.zoom(0x80000, 0x1000)        # a range of pages: counted anew, not magnified
+    picture.update(at=1234)              # as it was after that access
     dirty(recording, compare=(3, 4)).save("what-changed.html")
 
 A cell holds a power of two of pages, as few as the range allows. Colour is how many pages were found dirty
-in the cell; grey is clean, no colour is no memory. RAM blocks have an outline and a name, and memory that
-no device was asked for is marked: what a device dirties there nobody learns.
+in the cell; grey is clean, no colour is no memory. RAM blocks and the sections that the VMM skipped have an
+outline and a name, and memory that no device was asked for is marked: what a device dirties there nobody
+learns.
 """
 
 from __future__ import annotations
@@ -17,38 +19,24 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
-from bokeh.core.properties import value
 from bokeh.layouts import column
-from bokeh.models import (
-    ColorMapper,
-    ColumnDataSource,
-    CustomJSHover,
-    CustomJSTickFormatter,
-    FixedTicker,
-    HoverTool,
-    Image,
-    LinearColorMapper,
-    LogColorMapper,
-    NumeralTickFormatter,
-    Range1d,
-    Text,
-)
-from bokeh.models.annotations import ColorBar
 from numpy.typing import NDArray
 
 from vfiokit.errors import AddressError
 from vfiokit.recording import Recording
-from vfiokit.view.dirty_cells import PAGE_SIZE, Block, DirtyMemory, Span, arrange, cells, overlap
+from vfiokit.view.dirty_cells import MOST_PAGES, PAGE_SIZE, Span, Window, arrange, cells, window
+from vfiokit.view.dirty_figure import PARTS, DirtyFigure
+from vfiokit.view.dirty_memory import Block, DirtyMemory, Tally
 from vfiokit.view.picture import Picture
-from vfiokit.view.theme import Theme, escaped, hex_axis, new_figure, new_note, people_bytes, plain
+from vfiokit.view.theme import Theme, brief, escaped, new_note, people_bytes
 from vfiokit.view.theme import theme as named
 
-__all__ = ("Block", "DirtyPicture", "Span", "cells", "dirty")
+__all__ = ("Block", "DirtyPicture", "Order", "Span", "What", "cells", "dirty", "zoomed")
 
 Order = Literal["rows", "hilbert"]
+What = Literal["times", "now"]
+_NAMES = 5  # of blocks, in a note
 _COLUMNS, _SIDE = 256, 128  # most cells in a row; on a side of a Hilbert curve
-_HEX = "return '0x' + Math.round(value).toString(16)"
-_PARTS = ("added", "removed", "both")
 
 
 class DirtyPicture(Picture):
@@ -67,7 +55,7 @@ class DirtyPicture(Picture):
         look: Theme,
         side: str,
         order: Order,
-        what: Literal["times", "now"],
+        what: What,
         sync: int | None,
         compare: tuple[int, int] | None,
     ) -> None:
@@ -75,12 +63,14 @@ class DirtyPicture(Picture):
         self.order, self.what, self.sync, self.compare = order, what, sync, compare
         self.side = side
         self._range: tuple[int, int] | None = None
+        self._tally = Tally(self.memory)
         self.first, self.pages, self.each = 0, 1, 1
         self.counts: Any = None
-        self._build(look)
-        super().__init__(
-            recording, column(self.plot, self.note, sizing_mode="stretch_width"), self._read, look
-        )
+        parts = compare is not None
+        self.figure = DirtyFigure(look, f"Dirty pages, {side}", hilbert=order == "hilbert", parts=parts)
+        self.note = new_note(look)
+        root = column(self.figure.plot, self.note, sizing_mode="stretch_width")
+        super().__init__(recording, root, self._read, look)
         self.memory.update()
         self._draw()
 
@@ -89,263 +79,126 @@ class DirtyPicture(Picture):
 
         :raises AddressError: such a range cannot be
         """
-        if first is None and pages is None:
-            self._range = None
-        else:
-            first, pages = first or 0, self._end() - (first or 0) if pages is None else pages
-            if first < 0 or pages < 1 or first + pages > 1 << 52:
-                raise AddressError(
-                    f"zoom to {pages} pages from {first}", rule="page 0 and up, one page and more"
-                )
-            self._range = first, pages
+        self._range = zoomed(self.memory, first, pages)
         self._draw()
 
-    def _read(self, at: int | None = None) -> bool:  # noqa: ARG002
-        changed = self.memory.update()
+    def _read(self, at: int | None = None) -> bool:
+        changed = self.memory.update(at)
         if changed:
             self._draw()
-        return changed
-
-    def _end(self) -> int:
-        return max((stop for _, stop in self.memory.mapped), default=1)
+        return self._note() or changed
 
     # What is shown
 
-    def _shape(self) -> tuple[int, int]:
-        """Set range and pages in a cell; return rows and columns."""
-        self.first, self.pages = self._range or (0, self._end())
-        most = _SIDE * _SIDE if self.order == "hilbert" else _COLUMNS * _COLUMNS // 2
-        self.each = 1 << max(0, (-(-self.pages // most) - 1).bit_length())
-        needed = -(-self.pages // self.each)
-        if self.order == "hilbert":
-            side = 1 << ((needed - 1).bit_length() + 1) // 2
-            return side, side
-        columns = min(_COLUMNS, 1 << (needed.bit_length() + 1) // 2)
-        return -(-needed // columns), columns
+    def _window(self) -> Window:
+        self.first, self.pages = self._range or zoomed(self.memory, 0, None) or (0, 1)
+        hilbert = self.order == "hilbert"
+        most = (_SIDE, _SIDE) if hilbert else (_COLUMNS // 2, _COLUMNS)
+        shown = window(self.first, self.pages, *most, square=hilbert)
+        self.each = shown.each
+        return shown
 
     def _draw(self) -> None:
-        rows, columns = self._shape()
-        window = (self.first, rows * columns * self.each)
+        shown = self._window()
 
-        end = self.first + self.pages  # the last cells may reach beyond it
+        def lie(values: NDArray[Any]) -> NDArray[Any]:
+            return arrange(values, shown.rows, shown.columns, self.order)
 
-        def count(spans: Iterable[Span]) -> NDArray[np.int64]:
-            cut = (Span(s.first, min(s.pages, end - s.first), s.bitmap) for s in spans)
-            return cells(cut, *window, rows, columns, self.order)
-
-        def lie(ranges: list[tuple[int, int]]) -> NDArray[np.int64]:
-            cut = [(a, min(b, end)) for a, b in ranges if a < end]
-            return arrange(overlap(cut, *window, rows * columns), rows, columns, self.order)
-
-        memory = lie(self.memory.mapped)
-        first = self.first + np.arange(rows * columns, dtype=np.int64) * self.each
-        place = arrange(first, rows, columns, self.order)
-        data = {
-            "first": place,
-            "last": place + self.each - 1,
-            "memory": memory,
-            "untracked": lie(self.memory.untracked),
-        }
+        place = lie(shown.first + np.arange(shown.cells, dtype=np.int64) * shown.each)
+        memory = lie(shown.overlap(self.memory.present))
+        untracked = lie(shown.overlap(self.memory.untracked))
+        data = {"first": place, "last": place + shown.each - 1, "memory": memory, "untracked": untracked}
         if self.compare is not None:
-            self.counts = {name: count(s) for name, s in self.memory.compared(*self.compare).items()}
+            compared = self.memory.compared(*self.compare)
+            self.counts = {name: lie(self._count(spans, shown)) for name, spans in compared.items()}
             data |= self.counts
-            parts = np.stack([self.counts[name] for name in _PARTS])
+            parts = np.stack([self.counts[name] for name in PARTS])
             colours = np.where(parts.any(axis=0), parts.argmax(axis=0) + 1.0, 0.0)
         else:
-            now = self.what == "now"
-            self.counts = count(self.memory.now() if now else self.memory.times(self.sync))
-            data["count"] = self.counts
+            self.counts = data["count"] = lie(self._counted(shown)).copy()
             colours = self.counts.astype(np.float64)
-            high = max(2, int(self.counts.max()))
-            self.mapper.update(low=1, high=high)
-            self.bar.ticker = FixedTicker(ticks=_ticks(high))
+            self.figure.scale(int(self.counts.max()))
         colours[memory == 0] = np.nan
-        self._show(rows, columns, colours, data)
+        self.figure.show(shown, colours, data)
+        self.figure.outline("blocks", self.memory.blocks, place, shown)
+        self.figure.outline("skipped", self.memory.skipped, place, shown)
+        self._text = self._told(data)
+        self._note()
 
-    def _show(self, rows: int, columns: int, colours: Any, data: dict[str, Any]) -> None:
-        marked = np.where(data["untracked"] > 0, 1.0, np.nan)
-        images = {
-            "image": [colours.astype(np.float32)],
-            "marked": [marked.astype(np.float32)],
-            "columns": [columns],
-            "rows": [rows],
-        }
-        self.cells.data = images | {name: [_small(grid)] for name, grid in data.items()}
-        self.plot.x_range.update(start=0, end=columns)
-        down = self.order == "rows"
-        self.plot.y_range.update(start=rows if down else 0, end=0 if down else rows)
-        self.ticks.args = {"first": self.first, "step": self.each * columns}
-        self.steps.args = {"each": self.each}
-        self.edges.data, self.names.data = _outlines(self.memory.blocks, data["first"], data["memory"])
-        if down:
-            self.names.data["x"] = [columns] * len(self.names.data["x"])
-        self.note.text = self._told(data)
+    def _note(self) -> bool:
+        """Tell of the moment, too, which may be another one that shows the same; return whether it is."""
+        moment = "" if self.memory.at is None else f"After access {self.memory.at:,}: "
+        before, self.note.text = self.note.text, escaped(moment + self._text)
+        return bool(self.note.text != before)
+
+    def _counted(self, shown: Window) -> NDArray[np.int64]:
+        if self.what == "now":
+            return self._count(self.memory.now(), shown)
+        if self.sync is not None:
+            return self._count(self.memory.sync(self.sync).values(), shown)
+        return self._tally.counts(shown)
+
+    @staticmethod
+    def _count(spans: Iterable[Span], shown: Window) -> NDArray[np.int64]:
+        total = np.zeros(shown.cells, np.int64)
+        shown.add(spans, total)
+        return total
 
     def _told(self, data: dict[str, Any]) -> str:
+        places = _unplaced(self.memory)
+        if not self.memory.present:
+            return f"the {self.side} has recorded no dirty pages yet{places}."
         if self.compare is not None:
-            parts = [f"{int(data[name].sum()):,} {name}" for name in _PARTS]
+            parts = [f"{int(data[name].sum()):,} {name}" for name in PARTS]
             found = (
                 f"dirty pages of sync {self.compare[1]} against sync {self.compare[0]}: {', '.join(parts)}"
             )
         elif self.what == "now":
             found = f"{int(data['count'].sum()):,} pages dirty and not yet sent again"
         else:
-            syncs = f"{self.memory.syncs} syncs" if self.sync is None else f"sync {self.sync}"
+            count = self.memory.syncs
+            syncs = f"{count} sync{'s' * (count != 1)}" if self.sync is None else f"sync {self.sync}"
             found = f"pages found dirty in {syncs}: {int(data['count'].sum()):,} in all"
+        chosen = self.compare or (() if self.sync is None else (self.sync,))
+        found += "".join(
+            f"; there is no sync {number} yet" for number in chosen if not self.memory.sync(number)
+        )
         size = people_bytes(self.each * PAGE_SIZE)
         cell = f"one cell is {self.each:,} page{'s' * (self.each > 1)} ({size})"
         end = self.first + self.pages - 1
         memory = people_bytes(int(data["memory"].sum()) * PAGE_SIZE)
         where = f"pages {self.first:#x} to {end:#x}, {memory} of memory"
         lost = int(data["untracked"].sum())
-        track = (
-            f"no device was asked for {lost:,} of them ({people_bytes(lost * PAGE_SIZE)})"
-            if self.memory.tracked
-            else "no device was asked for dirty pages yet"
-        )
-        if not self.memory.mapped:
-            return escaped(f"The {self.side} has recorded no dirty pages yet.")
-        return escaped(f"{found}; {where}; {cell}; {track}.")
-
-    # Models, made once
-
-    def _build(self, look: Theme) -> None:
-        hilbert = self.order == "hilbert"
-        size: dict[str, Any] = {"height": 620, "max_width": 620} if hilbert else {"height": 440}
-        self.plot = new_figure(
-            look,
-            title=f"Dirty pages, {self.side}",
-            x_label="along a Hilbert curve, from the lower left" if hilbert else "bytes into the row",
-            y_label="" if hilbert else "first page frame number of the row",
-            tools="pan,wheel_zoom,box_zoom,reset,save",
-            x_range=Range1d(start=0, end=1),
-            y_range=Range1d(start=0, end=1),
-            **size,
-        )
-        self.plot.grid.visible = False
-        self.ticks = CustomJSTickFormatter(code="return '0x' + Math.round(first + tick * step).toString(16)")
-        self.steps = CustomJSTickFormatter(code=_STEPS_JS)
-        for axis in self.plot.axis:
-            hex_axis(axis)  # ticks at powers of two
-            axis.ticker.update(desired_num_ticks=4)  # type: ignore[union-attr]
-            if hilbert:
-                axis.major_label_text_font_size = "0px"
-                axis.major_tick_line_color = None
-        self.plot.yaxis.formatter, self.plot.xaxis.formatter = self.ticks, self.steps
-        self.cells = ColumnDataSource({name: [] for name in ("image", "marked", "columns", "rows")})
-        self.edges = ColumnDataSource({name: [] for name in ("x0", "y0", "x1", "y1")})
-        self.names = ColumnDataSource({name: [] for name in ("x", "y", "text")})
-        self.mapper = self._mapper(look)
-        area: dict[str, Any] = {"x": 0, "y": 0, "dw": "columns", "dh": "rows"}
-        heat = self.plot.add_glyph(self.cells, Image(image="image", color_mapper=self.mapper, **area))
-        warn = LinearColorMapper(palette=[look.bad], low=0, high=2, nan_color="rgba(0,0,0,0)")
-        marked = Image(image="marked", color_mapper=warn, global_alpha=0.4, **area)
-        self.plot.add_glyph(self.cells, marked)
-        self.plot.segment(
-            "x0",
-            "y0",
-            "x1",
-            "y1",
-            source=self.edges,
-            line_color=look.text,
-            line_width=1.5,
-            legend_label="RAM block",
-        )
-        label = Text(
-            x="x", y="y", text="text", text_color=look.text, text_font=value(look.font),
-            text_font_size="12px", text_align="left" if hilbert else "right",
-            text_baseline="bottom" if hilbert else "top", x_offset=4 if hilbert else -4,
-            y_offset=-3 if hilbert else 3, background_fill_color=look.background, background_fill_alpha=0.8,
-        )  # fmt: skip
-        names = self.plot.add_glyph(self.names, label)
-        item: Any = self.plot.legend[0].items[-1]
-        item.renderers.append(names)  # they go when the outlines do
-        self._legend("no device was asked", look.bad, 0.4)
-        hexadecimal = CustomJSHover(code=_HEX)
-        counts = [(name, name) for name in _PARTS] if self.compare else [("dirty pages", "count")]
-        tips = [("first page", "@first{custom}"), ("last page", "@last{custom}")]
-        tips += [(label, f"@{name}{{0,0}}") for label, name in counts]
-        tips += [("pages of memory", "@memory{0,0}"), ("no device asked", "@untracked{0,0}")]
-        formatters: Any = {"@first": hexadecimal, "@last": hexadecimal}
-        self.plot.add_tools(HoverTool(renderers=[heat], tooltips=tips, formatters=formatters))
-        self.note = new_note(look)
-
-    def _mapper(self, look: Theme) -> ColorMapper:
-        if self.compare is not None:
-            colours = [look.category(0), look.category(1), look.category(3)]
-            for name, colour in zip(_PARTS, colours, strict=True):
-                self._legend(name, colour, 1.0)
-            palette = [look.grid, *colours]
-            return LinearColorMapper(palette=palette, low=-0.5, high=3.5, nan_color="rgba(0,0,0,0)")
-        # Of the scale's ends, the one close to the background is left out.
-        palette = list(look.sequential[90:] if look.name == "dark" else look.sequential[:215])
-        mapper = LogColorMapper(
-            palette=palette, low=1, high=2, low_color=look.grid, nan_color="rgba(0,0,0,0)"
-        )
-        self.bar = ColorBar(
-            color_mapper=mapper, width=12, padding=6, background_fill_color=look.background,
-            formatter=NumeralTickFormatter(format="0,0"),
-            major_label_text_color=look.text, major_label_text_font=look.font,
-            major_label_text_font_size=look.tick_size, major_tick_line_color=look.text,
-        )  # fmt: skip
-        self.plot.add_layout(self.bar, "right")
-        self._legend("clean", look.grid, 1.0)
-        return mapper
-
-    def _legend(self, label: str, colour: str, alpha: float) -> None:
-        self.plot.scatter(
-            [-1e9],  # out of sight
-            [-1e9],
-            marker="square",
-            size=12,
-            color=colour,
-            fill_alpha=alpha,
-            line_alpha=alpha,
-            legend_label=label,
-        )
+        if not self.memory.tracked:
+            track = "no device was asked for dirty pages yet"
+        elif lost:
+            track = f"no device was asked for {lost:,} of them ({people_bytes(lost * PAGE_SIZE)})"
+        else:
+            track = "a device was asked for each of them"
+        return f"{found}; {where}; {cell}; {track}{places}."
 
 
-_STEPS_JS = """
-const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
-let value = tick * each * 4096, unit = 0
-while (unit < 5 && value >= 1024) { value /= 1024; unit++ }
-return `+${+value.toFixed(2)} ${units[unit]}`
-"""
+def _unplaced(memory: DirtyMemory) -> str:
+    names = memory.unplaced
+    if not names:
+        return ""
+    some = ", ".join(brief(name, 40) for name in names[:_NAMES]) + (", …" if len(names) > _NAMES else "")
+    return f"; not shown: {some}, of which the recording does not tell where they lie"
 
 
-def _ticks(high: int) -> list[float]:
-    """Return 1, 2, 5, 10 … up to *high*; of a long scale powers of ten alone."""
-    steps = (1, 2, 5) if high < 10_000 else (1,)
-    return [float(step * 10**power) for power in range(19) for step in steps if step * 10**power <= high]
+def zoomed(memory: DirtyMemory, first: int | None, pages: int | None) -> tuple[int, int] | None:
+    """Return a range to be shown, (first page, pages); None, for all of memory, without either.
 
-
-def _small(grid: NDArray[np.int64]) -> NDArray[Any]:
-    """Return numbers in the least that keeps them: the page has no 64-bit ones, doubles go to 2**53."""
-    return grid.astype(np.uint32 if grid.max(initial=0) >> 32 == 0 else np.float64)
-
-
-def _outlines(blocks: tuple[Block, ...], place: Any, memory: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the edges between cells of different blocks, and a name at each block's first cell."""
-    rows, columns = place.shape
-    owner = np.full((rows + 2, columns + 2), -1)
-    inner = owner[1:-1, 1:-1]
-    names: dict[str, list[Any]] = {"x": [], "y": [], "text": []}
-    for number, block in enumerate(blocks):
-        each = int(place.max() - place.min()) // (rows * columns - 1) if place.size > 1 else 1
-        mine = (place + each > block.first) & (place < block.first + block.pages) & (memory > 0)
-        inner[mine] = number
-        if mine.any():
-            y, x = np.unravel_index(np.where(mine, place, np.iinfo(np.int64).max).argmin(), place.shape)
-            names["x"].append(int(x))
-            names["y"].append(int(y))
-            names["text"].append(plain(f"{block.name}, {people_bytes(block.pages * PAGE_SIZE)}"))
-    left_y, left_x = np.nonzero(owner[1:-1, :-1] != owner[1:-1, 1:])  # upright, left of a cell
-    side_y, side_x = np.nonzero(owner[:-1, 1:-1] != owner[1:, 1:-1])  # level
-    edges = {
-        "x0": np.concatenate([left_x, side_x]), "y0": np.concatenate([left_y, side_y]),
-        "x1": np.concatenate([left_x, side_x + 1]), "y1": np.concatenate([left_y + 1, side_y]),
-    }  # fmt: skip
-    return edges, names
+    :raises AddressError: such a range cannot be
+    """
+    if first is None and pages is None:
+        return None
+    first = first or 0
+    if pages is None:
+        pages = max((stop for _, stop in memory.present), default=1) - first
+    if first < 0 or pages < 1 or first + pages > MOST_PAGES:
+        raise AddressError(f"zoom to {pages} pages from {first}", rule="page 0 and up, one page and more")
+    return first, pages
 
 
 def dirty(
@@ -354,7 +207,7 @@ def dirty(
     theme: str | Theme = "light",
     side: str = "source",
     order: Order = "rows",
-    what: Literal["times", "now"] = "times",
+    what: What = "times",
     sync: int | None = None,
     compare: tuple[int, int] | None = None,
 ) -> DirtyPicture:

@@ -2,31 +2,30 @@
 
 * :class:`Span` is a bitmap with its place in guest memory
 * :func:`cells` counts spans into a grid, from a terabyte down to single pages
-* :class:`DirtyMemory` reads spans, RAM blocks and tracked ranges from a recording, as far as it is there
+* :class:`Window` is a range of pages in cells of a power of two of pages each
 
-Pages are 4 KiB of guest memory, numbered by guest page frame. A recording names blocks, but not their
-addresses: a block lies where a device was asked for dirty pages of a range of just its size, and right
-behind the block before it if nobody was asked.
+Pages are 4 KiB of guest memory, numbered by guest page frame.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vfiokit.errors import AddressError
-from vfiokit.recording.bitmaps import Bitmap, difference, grid, positions
+from vfiokit.recording.bitmaps import Bitmap, grid, positions
 from vfiokit.view.hilbert import order_for, place_of
 
-if TYPE_CHECKING:
-    from vfiokit.recording import Recording
-
-__all__ = ("PAGE_SIZE", "Block", "DirtyMemory", "Span", "arrange", "cells", "merged", "outside", "overlap")
+__all__ = (
+    "MOST_PAGES", "PAGE_SIZE", "Range", "Span", "Window", "arrange", "cells", "count_span", "merged",
+    "outside", "overlap", "place_bits", "window",
+)  # fmt: skip
 
 PAGE_SIZE = 4096
+MOST_PAGES = 1 << 52  # all that 64-bit addresses reach
 _SPARSE = 1 << 16  # pages of a span that are put into cells one by one rather than as a bitmap
 Range = tuple[int, int]  # first page, page after the last
 
@@ -39,12 +38,49 @@ class Span(NamedTuple):
     bitmap: Bitmap | None
 
 
-class Block(NamedTuple):
-    """A RAM block: *pages* from page *first* on."""
+class Window(NamedTuple):
+    """Pages [first, end) in a grid: cell i has the *each* pages from ``first + i * each`` on."""
 
-    name: str
     first: int
-    pages: int
+    end: int
+    rows: int
+    columns: int
+    each: int  # a power of two
+
+    @property
+    def cells(self) -> int:
+        """How many; the last may lie beyond the end."""
+        return self.rows * self.columns
+
+    @property
+    def pages(self) -> int:
+        """Pages of all cells."""
+        return self.cells * self.each
+
+    def overlap(self, ranges: Iterable[Range]) -> NDArray[np.int64]:
+        """Return how many pages of *ranges*, which do not overlap, are in each cell, in order of address."""
+        cut = [(start, min(stop, self.end)) for start, stop in ranges if start < self.end]
+        return overlap(cut, self.first, self.pages, self.cells)
+
+    def add(self, spans: Iterable[Span], total: NDArray[np.int64]) -> None:
+        """Add the dirty pages of *spans* to *total*, one number a cell in order of address."""
+        for span in spans:
+            cut = Span(span.first, min(span.pages, self.end - span.first), span.bitmap)
+            count_span(cut, self.first, self.pages, total)
+
+
+def window(first: int, pages: int, rows: int, columns: int, *, square: bool = False) -> Window:
+    """Return *pages* from *first* on in at most *rows* x *columns* cells of as few pages as fit.
+
+    :param square: as many rows as columns, both a power of two; *rows* and *columns* are so, too
+    """
+    each = 1 << max(0, (-(-pages // (rows * columns)) - 1).bit_length())
+    needed = -(-pages // each)
+    if square:
+        side = 1 << ((needed - 1).bit_length() + 1) // 2
+        return Window(first, first + pages, side, side, each)
+    columns = min(columns, needed, max(1 << (needed.bit_length() + 1) // 2, -(-needed // rows)))
+    return Window(first, first + pages, -(-needed // columns), columns, each)
 
 
 def cells(
@@ -57,11 +93,13 @@ def cells(
     :param order: "rows", or "hilbert" for a square with a side of a power of two
     :raises AddressError: such a range or grid cannot be
     """
-    if first_page < 0 or pages < 1 or rows < 1 or columns < 1 or pages * rows * columns >> 62:
+    count = rows * columns
+    wide = pages * count >> 62 and (pages % count or pages >> 60)
+    if first_page < 0 or pages < 1 or rows < 1 or columns < 1 or wide:
         raise AddressError(f"{pages} pages from {first_page} in {rows} x {columns} cells")
     total = np.zeros(rows * columns, np.int64)
     for span in bitmaps:
-        _count(span, first_page, pages, total)
+        count_span(span, first_page, pages, total)
     return arrange(total, rows, columns, order)
 
 
@@ -84,10 +122,15 @@ def arrange(values: NDArray[Any], rows: int, columns: int, order: str) -> NDArra
     return result
 
 
-def _count(span: Span, first: int, pages: int, total: NDArray[np.int64]) -> None:
+def count_span(span: Span, first: int, pages: int, total: NDArray[np.int64]) -> None:
+    """Add the dirty pages of *span* to *total*, the cells of *pages* pages from *first* on, by address."""
     start, stop = max(span.first, first), min(span.first + span.pages, first + pages)
     if start >= stop:
         return
+    if pages % len(total) == 0:  # only the cells that it reaches
+        each = pages // len(total)
+        low, high = (start - first) // each, -(-(stop - first) // each)
+        total, first, pages = total[low:high], first + low * each, (high - low) * each
     if span.bitmap is None:
         total += overlap([(start, stop)], first, pages, len(total))
         return
@@ -103,12 +146,12 @@ def _count(span: Span, first: int, pages: int, total: NDArray[np.int64]) -> None
     if start != first or stop != first + pages or begin != start:
         bits = -(-pages // 8)
         whole = np.zeros(bits + 1, np.uint8)
-        _place(whole, octets, begin - first, start - begin, stop - begin)
+        place_bits(whole, octets, begin - first, start - begin, stop - begin)
         whole = whole[:bits]
     total += grid(whole, pages, 1, len(total))[0]
 
 
-def _place(target: NDArray[np.uint8], octets: NDArray[np.uint8], at: int, low: int, high: int) -> None:
+def place_bits(target: NDArray[np.uint8], octets: NDArray[np.uint8], at: int, low: int, high: int) -> None:
     """Put bits [low, high) of *octets* into *target*, bit 0 at bit *at*, which may be below 0."""
     octets = octets.copy()
     octets[:1] &= 0xFF << low & 0xFF
@@ -128,7 +171,8 @@ def _place(target: NDArray[np.uint8], octets: NDArray[np.uint8], at: int, low: i
 
 def overlap(ranges: Iterable[Range], first: int, pages: int, cells: int) -> NDArray[np.int64]:
     """Return how many pages of *ranges*, which do not overlap, are in each cell, in order of address."""
-    edges = first + np.arange(cells + 1, dtype=np.int64) * pages // cells
+    numbers = np.arange(cells + 1, dtype=np.int64)
+    edges = first + (numbers * pages // cells if pages % cells else numbers * (pages // cells))
     below = np.zeros(cells + 1, np.int64)
     for start, stop in ranges:
         below += np.clip(edges, start, stop) - start
@@ -160,122 +204,3 @@ def outside(ranges: Iterable[Range], others: Iterable[Range]) -> list[Range]:
         if at < stop:
             result.append((at, stop))
     return result
-
-
-class DirtyMemory:
-    """What the bitmaps of one side of a recording tell; `update` reads what has come since.
-
-    :ivar tracked: ranges that a device was asked for, or marked pages of; they do not overlap
-    """
-
-    def __init__(self, recording: Recording, side: str) -> None:
-        self.recording, self.side = recording, side
-        self.tracked: list[Range] = []
-        self._asked: list[Range] = []  # whole requests, in order
-        self._sizes: dict[str, int] = {}
-        self._syncs: dict[str, list[bytes]] = {}
-        self._now: dict[str, NDArray[np.uint8]] = {}
-        self._marks: list[Span] = []
-        self._seen = {"bitmaps": 0, "events": 0}
-
-    def update(self) -> bool:
-        """Read on; return whether anything came."""
-        new = {name: self._new_rows(name) for name in self._seen}
-        for row in new["events"]:
-            if row.name == "vfio_get_dirty_page_list" and len(row.args) == 3:
-                first, pages, size = row.args
-                asked = first * size // PAGE_SIZE, -(-(first + pages) * size // PAGE_SIZE)
-                if asked not in self._asked:
-                    self._asked.append(asked)
-                    self.tracked = merged([*self.tracked, asked])
-        for row in new["bitmaps"]:
-            self._bitmap(row)
-        return any(new.values())
-
-    def _new_rows(self, name: str) -> list[Any]:
-        table = self.recording.tables[name]
-        seen, self._seen[name] = self._seen[name], len(table)
-        return [row for row in table.rows(seen, self._seen[name]) if row.side == self.side]
-
-    def _bitmap(self, row: Any) -> None:
-        if row.kind == "mark":
-            factor = max(1, row.page_size // PAGE_SIZE)
-            first, pages, bitmap = row.pfn * factor, row.pages * factor, row.bitmap
-            if factor > 1 and bitmap is not None:
-                bits = np.unpackbits(np.frombuffer(bitmap, np.uint8), bitorder="little")
-                bitmap = np.packbits(np.repeat(bits, factor), bitorder="little")
-            self.tracked = merged([*self.tracked, (first, first + pages)])
-            self._marks.append(Span(first, pages, bitmap))
-            return
-        size = max(self._sizes.get(row.block, 0), row.pfn + row.pages)
-        self._sizes[row.block] = size
-        now = self._now.get(row.block, np.zeros(0, np.uint8))
-        if len(now) * 8 < size:
-            now = np.concatenate([now, np.zeros(-(-size // 8) - len(now), np.uint8)])
-            self._now[row.block] = now
-        if row.kind == "sync":
-            self._syncs.setdefault(row.block, []).append(row.bitmap)
-            now[: len(row.bitmap)] |= np.frombuffer(row.bitmap, np.uint8)
-        elif row.kind == "pages":
-            sent = np.zeros(len(now) + 1, np.uint8)
-            octets = np.frombuffer(row.bitmap, np.uint8)
-            _place(sent, octets, row.pfn, 0, min(row.pages, len(octets) * 8))
-            now &= ~sent[:-1]
-
-    @property
-    def syncs(self) -> int:
-        """Syncs of the dirty log so far."""
-        return max(map(len, self._syncs.values()), default=0)
-
-    @property
-    def blocks(self) -> tuple[Block, ...]:
-        """RAM blocks in the order they came; a size nobody was asked for is up to a multiple of 8 pages."""
-        found: list[Block] = []
-        end = 0
-        for name, pages in self._sizes.items():
-            fitting = [(a, b) for a, b in self._asked if a >= end and b - a <= pages < b - a + 8]
-            first, stop = min(fitting, default=(end, end + pages))
-            found.append(Block(name, first, stop - first))
-            end = stop
-        return tuple(found)
-
-    @property
-    def mapped(self) -> list[Range]:
-        """Where memory is: the blocks, or if none is known what is tracked."""
-        return [(b.first, b.first + b.pages) for b in self.blocks] or self.tracked
-
-    @property
-    def untracked(self) -> list[Range]:
-        """Memory that no device was asked for, once one was asked."""
-        return outside(self.mapped, self.tracked) if self.tracked else []
-
-    def times(self, sync: int | None = None, after: int = 0) -> Iterator[Span]:
-        """Yield what syncs found dirty: one sync, or all from *after* on; without any, what was marked."""
-        if not self._syncs:
-            yield from self._marks if sync is None else ()
-            return
-        for block in self.blocks:
-            bitmaps: Sequence[bytes] = self._syncs.get(block.name, ())
-            if sync is not None:
-                bitmaps = bitmaps[sync : sync + 1] if sync != -1 else bitmaps[-1:]
-            for bitmap in bitmaps[after:]:
-                yield Span(block.first, block.pages, bitmap)
-
-    def now(self) -> Iterator[Span]:
-        """Yield what a sync found dirty that was not read since, to be sent."""
-        for block in self.blocks:
-            yield Span(block.first, block.pages, self._now[block.name].copy())
-
-    def compared(self, one: int, other: int) -> dict[str, list[Span]]:
-        """Return pages dirty in sync *other* alone ("added"), in *one* alone ("removed"), and in both."""
-        result: dict[str, list[Span]] = {"added": [], "removed": [], "both": []}
-        for block in self.blocks:
-            bitmaps = self._syncs.get(block.name, [])
-            if not all(-len(bitmaps) <= number < len(bitmaps) for number in (one, other)):
-                continue
-            old, new = bitmaps[one], bitmaps[other]
-            added = difference(new, old)
-            pairs = {"added": added, "removed": difference(old, new), "both": difference(new, added)}
-            for name, bitmap in pairs.items():
-                result[name].append(Span(block.first, block.pages, bitmap))
-        return result
