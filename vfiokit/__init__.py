@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from vfiokit.addresses import open_device as open
     from vfiokit.debugger import debug, replay
     from vfiokit.migration import Report, load_file, migrate, save_file
+    from vfiokit.notebook.panel import panel
     from vfiokit.recording import Recording
+    from vfiokit.reports import report
     from vfiokit.side import Side
     from vfiokit.trace import Tracer
     from vfiokit.vmm.outgoing import Parameters
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
 __all__ = (  # noqa: RUF022 - from most to least important
     "open",
     "debug",
+    "panel",
     "migrate",
     "replay",
+    "report",
     "save_file",
     "load_file",
     "Recording",
@@ -43,7 +47,9 @@ __all__ = (  # noqa: RUF022 - from most to least important
 _PLACES = {
     "open": ("vfiokit.addresses", "open_device"),
     "debug": ("vfiokit.debugger", "debug"),
+    "panel": ("vfiokit.notebook.panel", "panel"),
     "replay": ("vfiokit.debugger", "replay"),
+    "report": ("vfiokit.reports", "report"),
     "Recording": ("vfiokit.recording", "Recording"),
     "migrate": ("vfiokit.migration", "migrate"),
     "save_file": ("vfiokit.migration", "save_file"),
@@ -64,6 +70,11 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(module), attribute)
     globals()[name] = value
     return value
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Carry out ``%load_ext vfiokit``: pictures in cells, ``%vfio``, ``%%vfio_record``."""
+    import_module("vfiokit.notebook.extension").load_ipython_extension(shell)
 
 
 def __dir__() -> list[str]:

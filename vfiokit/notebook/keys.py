@@ -1,0 +1,35 @@
+"""Keys of the panel: while the focus is in it, a letter does what a button does.
+
+JupyterLab's own shortcuts are held off there, or "c" would copy the cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+__all__ = ("Keys",)
+
+
+class Keys(anywidget.AnyWidget):
+    """Listens to the keyboard within the panel that it is in, an element of the class ``vfiokit-panel``.
+
+    :param actions: what each key does, by the name that a browser gives it: "s", "ArrowLeft"
+    """
+
+    _esm = Path(__file__).parent / "static" / "keys.js"
+    names = traitlets.List(traitlets.Unicode()).tag(sync=True)
+
+    def __init__(self, actions: Mapping[str, Callable[[], Any]]) -> None:
+        super().__init__(names=list(actions))
+        self.actions = dict(actions)
+        self.on_msg(self._pressed)
+
+    def _pressed(self, _widget: Any, content: Any, _buffers: Any) -> None:
+        action = self.actions.get(str(content.get("key"))) if isinstance(content, dict) else None
+        if action is not None:
+            action()
