@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from bokeh.models import GlyphRenderer, Legend
 
 from vfiokit.accesses import Enter, Sample
 from vfiokit.recording import Recording
@@ -28,12 +29,14 @@ def turn(recording, number, time_ns, ram, **more):
 
 def sources(picture):
     """By the legend's label, the data of each line."""
-    from bokeh.models import Legend
-
-    items = picture.root.select_one({"type": Legend}).items
-    return {
-        item.label.value: item.renderers[0].data_source.data for item in items if hasattr(item.label, "value")
-    }
+    found = {}
+    for item in picture.root.select_one({"type": Legend}).items:
+        if hasattr(item.label, "value"):
+            label, (shown, *_) = item.label.value, item.renderers
+            if (shown.name or "").startswith("key of"):
+                shown = next(one for one in picture.root.select({"type": GlyphRenderer}) if one.name == label)
+            found[label] = shown.data_source.data
+    return found
 
 
 def words(picture):

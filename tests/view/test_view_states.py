@@ -3,11 +3,16 @@
 import errno
 
 import pytest
+from bokeh.models import FactorRange
+from scripted import Scripted
 
 from vfiokit.accesses import Enter, Read, Write
-from vfiokit.errors import AccessError
-from vfiokit.protocol.v5.states import TRANSITIONS
-from vfiokit.recording import Recording
+from vfiokit.clock import SimulatedClock
+from vfiokit.errors import AccessError, StateError
+from vfiokit.protocol.v5.device import MigratingDevice
+from vfiokit.protocol.v5.states import TRANSITIONS, set_state
+from vfiokit.recording import Recorder, Recording
+from vfiokit.runner import run as perform_all
 from vfiokit.view import states
 from vfiokit.view.state_graph import ARCS, PLACES, curve, node_of
 
@@ -95,7 +100,8 @@ def test_refused_transitions_are_told(run):
 
 def source_of(picture, *columns):
     for renderer in picture.root.select({"type": _renderer()}):
-        if all(column in renderer.data_source.data for column in columns):
+        is_key = (renderer.name or "").startswith("key of")
+        if not is_key and all(column in renderer.data_source.data for column in columns):
             return renderer.data_source.data
     raise AssertionError(columns)
 
@@ -105,10 +111,10 @@ def test_lanes_hold_what_was_asked_and_what_was_read(run):
     bars = source_of(states(run), "lane", "exact")
     asked = [k for k, lane in enumerate(bars["lane"]) if lane == "dev0 asked (src)"]
     assert [bars["name"][k] for k in asked] == ["running", "pre-copy", "stop-and-copy"]
-    assert [bars["x0"][k] for k in asked] == [1.0 * MS, 2.0 * MS, 4.0 * MS]
+    assert [bars["x"][k] for k in asked] == [1.0 * MS, 2.0 * MS, 4.0 * MS]
     assert bars["exact"][asked[1]] == "3 (0x3)"
     read = bars["lane"].index("dev0 read (src)")
-    assert (bars["name"][read], bars["x0"][read]) == ("pre-copy", 3.0 * MS)
+    assert (bars["name"][read], bars["x"][read]) == ("pre-copy", 3.0 * MS)
     assert bars["name"][bars["lane"].index("vm (src)")] == "running"
 
 
@@ -134,3 +140,68 @@ def test_a_devices_name_is_text():
     picture = states(recording)
     assert "<script>alert" not in picture.html("x")
     assert "&lt;script&gt;" in words(picture)
+
+
+def lanes(picture):
+    """(state, from, to) in ms, by lane."""
+    bars, found = source_of(picture, "lane", "exact"), {}
+    for k, lane in enumerate(bars["lane"]):
+        found.setdefault(lane, []).append((bars["name"][k], bars["x"][k] / MS, bars["x1"][k] / MS))
+    return found
+
+
+def read(recording, time_ns, value):
+    recording.access("source", Read("dev0", 9, 0, 4, "device_state"), value, None, time_ns, 1000)
+
+
+def test_where_a_device_came_to_after_a_refusal_has_a_lane(run):
+    write(run, 5 * MS, 6, refusal(6))
+    picture = states(run)
+    factors = picture.root.select_one({"type": FactorRange}).factors
+    assert "dev0 recovered (src)" in factors
+    read(run, 6 * MS, 2)
+    read(run, 7 * MS, 2)
+    read(run, 8 * MS, 0)
+    write(run, 9 * MS, 1)
+    write(run, 10 * MS, 3)
+    read(run, 11 * MS, 3)
+    assert picture.update()
+    assert lanes(picture)["dev0 recovered (src)"] == [
+        ("stop-and-copy", 6, 8),
+        ("stopped", 8, 9),
+        ("running", 9, 10),
+    ]
+    assert lanes(picture)["dev0 read (src)"] == [
+        ("stop-and-copy", 6, 8),
+        ("stopped", 8, 11),
+        ("pre-copy", 11, 11),
+    ]
+    assert "dev0 recovered (dst)" not in lanes(picture)
+
+
+def test_without_a_refusal_there_is_no_lane_for_it(run):
+    read(run, 6 * MS, 2)
+    assert not [
+        lane for lane in states(run).root.select_one({"type": FactorRange}).factors if "recov" in lane
+    ]
+
+
+def test_what_the_vmm_itself_did_not_write_is_refused_too(run):
+    device, clock = MigratingDevice("dev0"), SimulatedClock()
+    device.device_state = 2
+    clock.advance(7 * MS)
+    with pytest.raises(StateError):
+        perform_all(set_state(device, 4), Recorder(Scripted(), run, "source", clock))
+    picture = states(run)
+    assert "Refused: 1 write" in words(picture)
+    arcs = source_of(picture, "why", "xs")
+    assert arcs["name"] == ["stop-and-copy → resuming"]
+    assert arcs["why"] == ["the VMM did not write it: the device is in stop-and-copy"]
+    assert source_of(picture, "why", "lane")["x"] == [7.0 * MS]
+
+
+def test_more_bits_of_a_state_are_no_entry_of_the_legend(run):
+    write(run, 6 * MS, 0xF001)
+    bars = source_of(states(run), "lane", "exact")
+    assert "running" in bars["kind"][-1]
+    assert set(bars["kind"]) <= {"running", "pre-copy", "stop-and-copy"}

@@ -1,9 +1,10 @@
 """The timeline of accesses and trace events."""
 
 import errno
+import random
 
 import pytest
-from bokeh.models import FactorRange, GlyphRenderer, Range1d
+from bokeh.models import FactorRange, GlyphRenderer, Legend, Range1d
 
 from vfiokit.accesses import Emit, Now, Read
 from vfiokit.errors import AccessError
@@ -30,7 +31,7 @@ def drawn(picture):
     for renderer in picture.root.children[1].renderers:
         assert isinstance(renderer, GlyphRenderer)
         found[renderer.data_source.id] = renderer.data_source.data
-    return list(found.values())
+    return list(found.values())[:3]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -72,6 +73,46 @@ def test_the_newest_are_shown_and_the_cut_is_said():
     picture = timeline(recording, marks=20)
     assert drawn(picture)[0]["x"].tolist() == [number * 1000 for number in range(40, 50)]
     assert "the newest 10 of 50 accesses" in picture.root.children[0].text
+
+
+def test_reading_on_gives_what_reading_all_gives():
+    recording, pick = Recording(), random.Random(3)
+    live = timeline(recording, marks=30)
+    for number in range(120):
+        for _ in range(pick.choice((0, 1, 3, 20))):
+            kind = pick.randrange(4)
+            if kind == 0:
+                emit(recording, number * 100, pick.choice(("dev0", "elsewhere")), number)
+            else:
+                refused = kind == 1 and number % 40 < 20
+                read(recording, number * 100, number, error=refusal() if refused else None)
+        live.update()
+        for now, whole in zip(drawn(live), drawn(timeline(recording, marks=30)), strict=True):
+            assert {name: list(some) for name, some in now.items()} == {
+                name: list(some) for name, some in whole.items()
+            }
+
+
+def test_an_events_lane_is_told_again_when_its_device_becomes_known():
+    recording = Recording()
+    emit(recording, 5, "migration mmaps[0]", 9)
+    picture = timeline(recording)
+    assert drawn(picture)[2]["lane"].tolist() == ["migration mmaps[0] (src)"]
+    read(recording, 9, 1)
+    assert picture.update()
+    assert drawn(picture)[2]["lane"].tolist() == ["vmm (src)"]
+
+
+def test_every_entry_of_the_legend_has_a_symbol_and_hides_its_marks():
+    picture = timeline(Recording())
+    items = picture.root.select_one({"type": Legend}).items
+    assert [item.label.value for item in items] == ["access", "refused access", "trace event"]
+    for item in items:
+        (key,) = item.renderers
+        assert len(key.data_source.data["x"]) == 1  # a glyph without data has no symbol
+        hidden = key.js_property_callbacks["change:visible"]
+        named = list(picture.root.select({"name": item.label.value}))
+        assert {one.id for one in named} == {callback.args["other"].id for callback in hidden}
 
 
 def test_a_live_recording_is_followed_and_an_empty_one_says_so():

@@ -1,6 +1,6 @@
 """Keys of the panel: while the focus is in it, a letter does what a button does.
 
-JupyterLab's own shortcuts are held off there, or "c" would copy the cell.
+JupyterLab's own shortcuts are held off there, or "c" would copy the cell. The widget brings the panel's CSS.
 """
 
 from __future__ import annotations
@@ -15,13 +15,17 @@ import traitlets
 __all__ = ("Keys",)
 
 
+_STATIC = Path(__file__).parent / "static"
+
+
 class Keys(anywidget.AnyWidget):
     """Listens to the keyboard within the panel that it is in, an element of the class ``vfiokit-panel``.
 
     :param actions: what each key does, by the name that a browser gives it: "s", "ArrowLeft"
     """
 
-    _esm = Path(__file__).parent / "static" / "keys.js"
+    _esm = _STATIC / "keys.js"
+    _css = _STATIC / "panel.css"
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
     def __init__(self, actions: Mapping[str, Callable[[], Any]]) -> None:

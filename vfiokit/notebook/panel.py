@@ -97,7 +97,7 @@ class Panel(widgets.VBox):
                 self.more,
             ]
         )
-        self.add_class("vfiokit-panel")
+        self.add_class("vfiokit-panel").add_class(f"vfiokit-{look.name}")
         self._draw()
         self.painter.start()
 

@@ -8,46 +8,44 @@ finish-migrate until a VM runs again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from bokeh.core.properties import value
 from bokeh.layouts import column
-from bokeh.models import ColumnDataSource, DataRange1d, LinearAxis, Range, Range1d
-from bokeh.plotting import figure
+from bokeh.models import Range
 
 from vfiokit.view.estimate import Estimate, estimate
+from vfiokit.view.pending_plot import PendingPlot
 from vfiokit.view.phases import Downtime, Phase, downtime, phases
-from vfiokit.view.picture import POINTS, Picture, decimate, fill, frozen, last_ns, origin_ns, row_counts
+from vfiokit.view.picture import POINTS, Picture, decimate, fill, last_ns, origin_ns, row_counts
+from vfiokit.view.samples import Samples
 from vfiokit.view.theme import (
     LIGHT,
     Theme,
-    add_hover,
-    brief,
-    bytes_axis,
     escaped,
     exact_bytes,
     exact_ns,
-    new_figure,
     new_note,
     people_bytes,
     people_ns,
-    style_axis,
     theme,
-    time_axis,
 )
 
 if TYPE_CHECKING:
-    from bokeh.models.renderers import GlyphRenderer
     from numpy.typing import NDArray
 
     from vfiokit.recording import Recording
+    from vfiokit.view.link import Link
 
 __all__ = ("Estimate", "Phase", "convergence", "downtime", "estimate", "phases")
 
-_LONGEST = 14  # letters of a handler's name in the legend
 _FEW_TURNS = 200  # turns are marked up to as many
+_RECENT = 512  # samples that an estimate looks at
+
+# Of a live recording most points are those of the last refresh.
+_time_text = lru_cache(1 << 14)(exact_ns)
+_bytes_text = lru_cache(1 << 14)(exact_bytes)
 
 
 def convergence(
@@ -57,16 +55,18 @@ def convergence(
     side: str = "source",
     points: int = POINTS,
     x_range: Range | None = None,
+    link: Link | None = None,
 ) -> Picture:
     """Return the picture of pending bytes, throughput, phases and downtime.
 
     :param side: whose samples and phases are shown
     :param points: at most as many a line
     :param x_range: the time axis of another picture, to be linked with it
+    :param link: shares the moment with other pictures: a tap on a turn, on any line, chooses it
     :raises AddressError: there is no such theme
     """
-    drawn = _Convergence(recording, _theme(theme), side, points, x_range)
-    picture = Picture(recording, drawn.root, drawn.refresh, drawn.look)
+    drawn = _Convergence(recording, _theme(theme), side, points, x_range, link)
+    picture = Picture(recording, drawn.root, drawn.refresh, drawn.look, link)
     picture.update()
     return picture
 
@@ -76,132 +76,22 @@ _theme = theme
 
 class _Convergence:
     def __init__(
-        self, recording: Recording, look: Theme, side: str, points: int, x_range: Range | None
+        self,
+        recording: Recording,
+        look: Theme,
+        side: str,
+        points: int,
+        x_range: Range | None,
+        link: Link | None,
     ) -> None:
         self.recording, self.look, self.side, self.points = recording, look, side, points
         self._seen: tuple[int, ...] | None = None
+        self.samples = Samples(recording, side)
         self.said, self.more = new_note(look, strong=True), new_note(look)
-        self.plot = self._new_plot(x_range)
-        self.lines: dict[str, ColumnDataSource] = {}
-        self.renderers: list[GlyphRenderer[Any]] = []
-        self.strips = self._new_phases()
-        self.rate = self._new_rate()
-        self.span = self._new_span()
-        self.turns = ColumnDataSource({"x": [], "bytes": [], "time": [], "text": [], "turn": []})
-        self.root = column(self.said, self.more, self.plot, sizing_mode="stretch_width")
+        self.drawn = PendingPlot(look, side, x_range, link)
+        self.root = column(self.said, self.more, self.drawn.plot, sizing_mode="stretch_width")
 
-    def _new_plot(self, x_range: Range | None) -> figure:
-        self.bytes = DataRange1d(start=0, range_padding=0.35)
-        plot = new_figure(
-            self.look,
-            title=f"Convergence: pending bytes of the {self.side}",
-            x_label="time since the first record",
-            y_label="pending",
-            height=420,
-            x_range=x_range or DataRange1d(range_padding=0.03),
-            y_range=self.bytes,
-        )
-        time_axis(plot.xaxis[0])
-        bytes_axis(plot.yaxis[0])
-        # A range from 0 to 1 places what belongs to times alone.
-        self.rates = DataRange1d(start=0, range_padding=0.8)
-        plot.extra_y_ranges = {"rate": self.rates, "whole": Range1d(start=0, end=1)}
-        axis = LinearAxis(y_range_name="rate", axis_label="throughput (dotted)")
-        style_axis(axis, self.look)
-        bytes_axis(axis, per_second=True)
-        plot.add_layout(axis, "right")
-        return plot
-
-    def _new_phases(self) -> ColumnDataSource:
-        names = ("x0", "x1", "name", "color", "time", "length")
-        source = ColumnDataSource({name: [] for name in names})
-        strip = self.plot.vstrip(
-            x0="x0",
-            x1="x1",
-            source=source,
-            fill_color="color",
-            fill_alpha=0.16,
-            line_color="color",
-            line_alpha=0.5,
-            legend_field="name",
-            level="underlay",
-        )
-        add_hover(self.plot, [strip], [("phase", "name"), ("from", "time"), ("for", "length")])
-        return source
-
-    def _new_rate(self) -> ColumnDataSource:
-        source = ColumnDataSource({"x": [], "rate": [], "time": [], "text": [], "measured": []})
-        line = self.plot.step(
-            "x",
-            "rate",
-            source=source,
-            mode="before",
-            y_range_name="rate",
-            color=self.look.muted,
-            line_dash="dotted",
-            line_width=2,
-            legend_label="throughput",
-        )
-        self.rates.renderers = [line]
-        add_hover(
-            self.plot, [line], [("time", "time"), ("throughput", "text"), ("the loop measured", "measured")]
-        )
-        return source
-
-    def _new_span(self) -> ColumnDataSource:
-        names = ("x0", "x1", "at", "align", "label", "text")
-        source = ColumnDataSource({name: [] for name in names})
-        common: dict[str, Any] = {"source": source, "y_range_name": "whole"}
-        ends = self.plot.segment(
-            "x0", 0.9, "x1", 0.9, line_width=6, color=self.look.bad, legend_label="downtime", **common
-        )
-        self.plot.text(
-            "at",
-            0.92,
-            text="label",
-            text_align="align",
-            text_baseline="bottom",
-            text_color=self.look.text,
-            text_font=value(self.look.font),
-            text_font_size=self.look.label_size,
-            **common,
-        )
-        add_hover(self.plot, [ends], [("downtime", "text")])
-        return source
-
-    def _line(self, name: str) -> ColumnDataSource:
-        if name in self.lines:
-            return self.lines[name]
-        source = ColumnDataSource({"x": [], "bytes": [], "time": [], "text": [], "turn": []})
-        color, width, dash = self.look.category(len(self.lines)), 2.0, "solid"
-        if name == "total":
-            color, width = self.look.text, 3.0
-        elif name == "threshold":
-            color, dash = self.look.bad, "dashed"
-        label = f"pending {brief(name.removeprefix('pending '), _LONGEST)}" if " " in name else name
-        self.lines[name] = source
-        line = self.plot.line(
-            "x",
-            "bytes",
-            source=source,
-            color=color,
-            line_width=width,
-            line_dash=dash,
-            legend_label=label,
-        )
-        shown: list[GlyphRenderer[Any]] = [line]
-        if name == "total":
-            shown.append(
-                self.plot.scatter(
-                    "x", "bytes", source=self.turns, size=7, color=color, legend_label="turn of the loop"
-                )
-            )
-        add_hover(self.plot, shown, [("turn", "turn"), ("time", "time"), (label, "text")])
-        self.renderers += shown
-        self.bytes.renderers = list(self.renderers)
-        return source
-
-    def refresh(self, at: int | None = None) -> bool:  # noqa: ARG002
+    def refresh(self, at: int | None = None) -> bool:  # noqa: ARG002  all is shown at any moment
         counts = row_counts(self.recording)
         if counts == self._seen:
             return False
@@ -210,14 +100,12 @@ class _Convergence:
         states = list(self.recording.states)
         found = phases(states, self.side, end)
         changed = self._show_phases(found, origin)
-        samples = frozen(self.recording.samples)
-        rows = np.flatnonzero(samples.column("side") == self.side)
-        if len(rows):
-            changed |= self._show_samples(samples, rows, origin)
+        if self.samples.update():
+            changed |= self._show_samples(origin)
         down = downtime(states)
         changed |= self._show_downtime(down, origin, end)
-        self.plot.visible = bool(len(rows) or found)
-        said, more = self._words(samples, rows, found, down)
+        self.drawn.plot.visible = bool(len(self.samples) or found)
+        said, more = self._words(found, down)
         changed |= (said, more) != (self.said.text, self.more.text)
         self.said.text, self.more.text = said, more
         return changed
@@ -233,7 +121,7 @@ class _Convergence:
             "cancelled": self.look.bad,
         }
         return fill(
-            self.strips,
+            self.drawn.strips,
             {
                 "x0": [float(phase.start - origin) for phase in found],
                 "x1": [float(phase.end - origin) for phase in found],
@@ -244,47 +132,46 @@ class _Convergence:
             },
         )
 
-    def _show_samples(self, samples: Any, rows: NDArray[np.intp], origin: int) -> bool:
-        times = samples.column("time_ns")[rows] - origin
-        turns = samples.column("turn")[rows]
-        totals = samples.column("total")[rows]
+    def _show_samples(self, origin: int) -> bool:
+        columns = self.samples.columns
+        times, totals, count = columns["time_ns"] - origin, columns["total"], len(self.samples)
 
-        def columns(which: NDArray[np.intp], values: NDArray[Any]) -> dict[str, Any]:
+        def points(which: NDArray[np.intp], values: NDArray[Any]) -> dict[str, Any]:
             return {
+                "seq": columns["seq"][which].astype(float),
                 "x": times[which].astype(float),
-                "bytes": values[which].astype(float),
-                "time": [exact_ns(time) for time in times[which]],
-                "text": [exact_bytes(value) for value in values[which]],
-                "turn": [str(turn) for turn in turns[which]],
+                "bytes": values.astype(float),
+                "time": [_time_text(time) for time in times[which].tolist()],
+                "text": [_bytes_text(value) for value in values.tolist()],
+                "turn": [str(turn) for turn in columns["turn"][which].tolist()],
             }
 
         changed = False
-        for name, where, values in _by_handler(samples, rows):
-            kept = where[decimate(values, self.points)]
-            spread = np.zeros(len(rows), np.uint64)
-            spread[where] = values
-            changed |= fill(self._line(f"pending {name}"), columns(kept, spread))
-        changed |= fill(self._line("total"), columns(decimate(totals, self.points), totals))
-        thresholds = samples.column("threshold")[rows]
-        changed |= fill(self._line("threshold"), columns(decimate(thresholds, self.points), thresholds))
-        few = np.arange(len(rows) if len(rows) <= _FEW_TURNS else 0)
-        changed |= fill(self.turns, columns(few, totals))
-        return changed | self._show_rate(samples, rows, times)
+        for name, (where, values) in self.samples.handlers.items():
+            kept = decimate(values, self.points)
+            changed |= fill(self.drawn.line(f"pending {name}"), points(where[kept], values[kept]))
+        for name in ("total", "threshold"):
+            kept = decimate(columns[name], self.points)
+            changed |= fill(self.drawn.line(name), points(kept, columns[name][kept]))
+        few = np.arange(count if count <= _FEW_TURNS else 0)
+        changed |= fill(self.drawn.turns, points(few, totals[few]))
+        return changed | self._show_rate(times)
 
-    def _show_rate(self, samples: Any, rows: NDArray[np.intp], times: NDArray[Any]) -> bool:
-        moved = np.diff(samples.column("transferred")[rows].astype(np.int64))
+    def _show_rate(self, times: NDArray[Any]) -> bool:
+        columns = self.samples.columns
+        moved = np.diff(columns["transferred"].astype(np.int64))
         took = np.diff(times)
         told = np.flatnonzero(took > 0)
         rates = moved[told] / (took[told] / 1e9)
-        measured = samples.column("bandwidth")[rows][1:][told]
+        measured = columns["bandwidth"][1:][told]
         kept = decimate(rates, self.points)
         spans = [(int(moved[told][k]), int(took[told][k])) for k in kept]
         return fill(
-            self.rate,
+            self.drawn.rate,
             {
                 "x": times[1:][told][kept].astype(float),
                 "rate": rates[kept],
-                "time": [exact_ns(time) for time in times[1:][told][kept]],
+                "time": [_time_text(time) for time in times[1:][told][kept].tolist()],
                 "text": [
                     f"{people_bytes(rate)}/s: {moved:,} B in {took:,} ns"
                     for rate, (moved, took) in zip(rates[kept], spans, strict=True)
@@ -297,7 +184,7 @@ class _Convergence:
         found = [down] if down is not None else []
         late = [one.start - origin > (end - origin) / 2 for one in found]
         return fill(
-            self.span,
+            self.drawn.span,
             {
                 "x0": [float(one.start - origin) for one in found],
                 "x1": [float(one.end - origin) for one in found],
@@ -311,50 +198,31 @@ class _Convergence:
             },
         )
 
-    def _words(
-        self, samples: Any, rows: NDArray[np.intp], found: list[Phase], down: Downtime | None
-    ) -> tuple[str, str]:
-        if not len(rows) and not found:
+    def _words(self, found: list[Phase], down: Downtime | None) -> tuple[str, str]:
+        turns = len(self.samples)
+        if not turns and not found:
             where = "The recording is empty" if not self.recording.seq + 1 else "Nothing of a migration"
             return escaped(f"{where}: there is nothing to show of the {self.side} yet."), ""
         names = [phase.name for phase in found]
         ended = next((name for name in ("failed", "cancelled") if name in names), None)
         if ended:
             said = f"The migration {'failed' if ended == 'failed' else 'was cancelled'}"
-            said += f" after {len(rows)} turns."
+            said += f" after {turns} turns."
         elif "stop-and-copy" in names:
             before = sum(phase.end - phase.start for phase in found if phase.name == "pre-copy")
-            said = f"Converged: the VM was stopped after {people_ns(before)} of pre-copy, {len(rows)} turns."
-        elif not len(rows):
+            said = f"Converged: the VM was stopped after {people_ns(before)} of pre-copy, {turns} turns."
+        elif not turns:
             said = "No turn of the migration loop is recorded."
         else:
-            recent = samples.rows(int(rows[-_RECENT:][0]), columns=_NEEDED)
-            said = str(estimate([row for row in recent if row.side == self.side]))
+            said = str(estimate(self.samples.last(_RECENT)))
         if down is not None:
             said += f" Downtime {people_ns(down.end - down.start)}"
             said += "." if down.side == "destination" else " until the VM ran on the source again."
         elif "stop-and-copy" in names:
             said += " Downtime: the recording does not show a VM running again."
         more = " · ".join(f"{phase.name} {people_ns(phase.end - phase.start)}" for phase in found)
-        if len(rows):
-            last = samples[int(rows[-1])]
-            more += f" · turn {last.turn}: {people_bytes(last.total)} pending, threshold "
-            more += f"{people_bytes(last.threshold)}, {people_bytes(last.transferred)} in the stream"
+        if turns:
+            last = {name: int(values[-1]) for name, values in self.samples.columns.items()}
+            more += f" · turn {last['turn']}: {people_bytes(last['total'])} pending, threshold "
+            more += f"{people_bytes(last['threshold'])}, {people_bytes(last['transferred'])} in the stream"
         return escaped(said), escaped(more)
-
-
-_RECENT = 512  # samples that an estimate looks at
-_NEEDED = ("time_ns", "side", "total", "threshold", "syncs")
-
-
-def _by_handler(samples: Any, rows: NDArray[np.intp]) -> Iterable[tuple[str, NDArray[np.intp], NDArray[Any]]]:
-    """Yield each handler's name, where among *rows* it has a figure, and the figures: RAM first."""
-    values: dict[str, list[int]] = {}
-    where: dict[str, list[int]] = {}
-    wanted = samples.column("pending")[rows]
-    for place, sizes in enumerate(wanted):
-        for name, size in sizes:
-            values.setdefault(name, []).append(size)
-            where.setdefault(name, []).append(place)
-    for name in values:
-        yield name, np.array(where[name], np.intp), np.array(values[name], np.uint64)

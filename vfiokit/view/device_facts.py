@@ -4,21 +4,22 @@
 
     facts = SideFacts(recording, "source")
     facts.update()                   # reads on; a live recording grows
-    device = facts.device(None)      # the first with a migration region
+    device = facts.device(None)      # the first with a migration region, as it is now
     device.registers["data_size"].value, device.regions[9].areas, device.config
+    facts.device(None, at=400)       # as it was after the access 400
 
 Nothing is asked of a device. A register is known from its last read or write that came back well.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vfiokit.errors import AddressError
-from vfiokit.recording.replay import info_of
 from vfiokit.uapi.info import Info, Region
 from vfiokit.uapi.migration_v5 import (
     REGISTERS,
@@ -26,25 +27,37 @@ from vfiokit.uapi.migration_v5 import (
     VFIO_REGION_TYPE_MIGRATION,
     state_name,
 )
-from vfiokit.uapi.vfio import VFIO_PCI_CONFIG_REGION_INDEX, VFIO_REGION_TYPE_MIGRATION_DEPRECATED
+from vfiokit.uapi.pci_config import ConfigSpace, decode
+from vfiokit.uapi.vfio import VFIO_REGION_TYPE_MIGRATION_DEPRECATED
+from vfiokit.view.access_index import AccessIndex, DeviceIndex
+from vfiokit.view.picture import row_until
 from vfiokit.view.theme import people_bytes
 
 if TYPE_CHECKING:
     from vfiokit.recording import Recording
 
-__all__ = ("DeviceFacts", "Known", "SideFacts", "meaning", "words")
+__all__ = ("DeviceFacts", "Known", "SideFacts", "Told", "decoded", "meaning", "words")
 
 # v5 spec 1.1: the type's number clashed and moved; a driver of the time may give either.
 _MIGRATION_TYPES = {
     (VFIO_REGION_TYPE_MIGRATION, VFIO_REGION_SUBTYPE_MIGRATION),
     (VFIO_REGION_TYPE_MIGRATION_DEPRECATED, VFIO_REGION_SUBTYPE_MIGRATION),
 }
-_KINDS = ("Query", "Read", "Write", "ReadData", "WriteData", "Map", "Unmap", "MarkDirty", "Reset")
 _COLUMNS = (
-    "seq", "time_ns", "kind", "device", "region", "offset", "size", "what", "area", "value", "info", "error",
+    "seq", "time_ns", "kind", "device", "region", "offset", "size", "what", "area", "value", "error",
     "message",
 )  # fmt: skip
-_LAST = 12  # accesses that are kept in words
+_VERBS = {  # before it is done, and after
+    "Read": ("read", "read"),
+    "ReadData": ("read", "read"),
+    "Write": ("write", "wrote"),
+    "WriteData": ("write", "wrote"),
+    "Map": ("map", "mapped"),
+    "Unmap": ("unmap", "unmapped"),
+    "Query": ("ask for", "asked for"),
+    "MarkDirty": ("mark", "marked"),
+}
+_LAST = 12  # accesses that are told in words
 
 
 class Known(NamedTuple):
@@ -62,17 +75,29 @@ class Known(NamedTuple):
         return self.before is not None and self.before != self.value
 
 
+class Told(NamedTuple):
+    """An access in words; the text is a device's, escape it."""
+
+    seq: int
+    time_ns: int
+    text: str
+
+
 @dataclass(slots=True)
 class DeviceFacts:
-    """One device. *config* has what was read, with what was written since; None if nothing was."""
+    """One device at a moment. *config* has what was read, with what was written since; None if nothing was.
+
+    *last* are the last accesses, oldest first; *next* is the one after them, if it is recorded.
+    """
 
     name: str
     info: Info | None = None
     regions: dict[int, Region] = field(default_factory=dict)
     mapped: set[tuple[int, int]] = field(default_factory=set)  # (region, area)
     registers: dict[str, Known] = field(default_factory=dict)
-    config: bytearray | None = None
-    last: deque[tuple[int, int, str]] = field(default_factory=lambda: deque(maxlen=_LAST))
+    config: bytes | None = None
+    last: list[Told] = field(default_factory=list)
+    next: Told | None = None
     last_register: str | None = None
 
     @property
@@ -97,92 +122,95 @@ class SideFacts:
 
     def __init__(self, recording: Recording, side: str) -> None:
         self.recording, self.side = recording, side
-        self.devices: dict[str, DeviceFacts] = {}
-        self._seen = 0
+        self._index = AccessIndex(recording, side)
 
-    def device(self, name: str | None) -> DeviceFacts | None:
+    def update(self) -> bool:
+        """Read on; return whether anything came."""
+        return self._index.update()
+
+    def names(self, at: int | None = None) -> list[str]:
+        """Return the devices that were accessed, in the order in which they came.
+
+        :param at: up to the access of that number
+        """
+        bound = row_until(self.recording.accesses, at)
+        return [name for name, index in self._index.devices.items() if index.rows.last(1, bound)]
+
+    def device(self, name: str | None, at: int | None = None) -> DeviceFacts | None:
         """Return a device by name; None for the first with a migration region, or else the first.
 
         None is returned while there is none yet.
 
+        :param at: what was known after the access of that number; None for all that is recorded
         :raises AddressError: others are there, but not this one
         """
-        if name is not None:
-            if name not in self.devices and self.devices:
-                have = ", ".join(map(repr, self.devices))
-                raise AddressError(f"no device {name!r} on the {self.side}", hint=f"recorded: {have}")
-            return self.devices.get(name)
-        able = (facts for facts in self.devices.values() if facts.migration is not None)
-        return next(able, next(iter(self.devices.values()), None))
+        devices = self._index.devices
+        if name is not None and name not in devices and devices:
+            have = ", ".join(map(repr, devices))
+            raise AddressError(f"no device {name!r} on the {self.side}", hint=f"recorded: {have}")
+        bound = row_until(self.recording.accesses, at)
+        there = [self._known(one, bound) for one in self.names(at) if name in (None, one)]
+        able = (facts for facts in there if facts.migration is not None)
+        facts = next(able, there[0] if there else None)
+        if facts is not None:
+            self._tell(facts, devices[facts.name], bound)
+        return facts
 
-    def update(self) -> bool:
-        """Read on; return whether anything came."""
-        came = False
-        for row in self._new_rows():
-            came = True
-            if row["device"] is not None:
-                facts = self.devices.setdefault(row["device"], DeviceFacts(row["device"]))
-                facts.last.append((row["seq"], row["time_ns"], words(row)))
-                facts.last_register = None
-                if row["error"] is None:
-                    _learn(facts, row)
-        return came
+    def config(self, name: str, at: int | None = None) -> bytes | None:
+        """Return the config space of a device as far as it was read; None if it was not, or has none.
 
-    def _new_rows(self) -> Iterator[dict[str, Any]]:
-        import pyarrow as pa
-        import pyarrow.compute as pc
+        :param at: as of `device`
+        """
+        return self._known(name, row_until(self.recording.accesses, at)).config
 
-        table = self.recording.accesses.to_arrow()
-        rows = table.slice(self._seen)
-        self._seen = len(table)
-        if not len(rows):
-            return
-        kinds = pc.is_in(rows["kind"].cast(pa.string()), pa.array(_KINDS))
-        rows = rows.filter(pc.and_(kinds, pc.equal(rows["side"].cast(pa.string()), self.side)))
-        # Data is looked at of config space alone: a migration moves much of it.
-        config = pc.fill_null(pc.equal(rows["region"], VFIO_PCI_CONFIG_REGION_INDEX), False)
-        data = pc.if_else(config, rows["data"], pa.scalar(None, rows["data"].type))
-        for row, octets in zip(rows.select(_COLUMNS).to_pylist(), data.to_pylist(), strict=True):
-            yield {**row, "data": octets}
+    def _known(self, name: str, bound: int) -> DeviceFacts:
+        index = self._index.devices[name]
+        facts = DeviceFacts(name)
+        for row, answer in index.answers:
+            if row < bound and isinstance(answer, Region):
+                facts.regions[answer.index] = answer
+            elif row < bound and isinstance(answer, Info):
+                facts.info = answer
+        for row, region, area, mapped in index.maps:
+            if row < bound:
+                (facts.mapped.add if mapped else facts.mapped.discard)((region, area))
+        if facts.is_pci:
+            facts.config = index.config.at(bound)
+        return facts
 
+    def _tell(self, facts: DeviceFacts, index: DeviceIndex, bound: int) -> None:
+        last, coming = index.rows.last(_LAST, bound), index.rows.after(bound)
+        held: dict[str, list[int]] = {}
+        if facts.migration is not None:
+            for register in REGISTERS:
+                rows = index.registers.get((facts.migration.index, register))
+                if rows is not None and (found := rows.last(2, bound)):
+                    held[register] = found
+        numbers = [*last, *([coming] if coming is not None else []), *chain.from_iterable(held.values())]
+        rows_of = self._rows(dict.fromkeys(numbers))
+        facts.last = [_told(rows_of[number]) for number in last]
+        facts.next = _told(rows_of[coming], done=False) if coming is not None else None
+        for register, found in held.items():
+            now = rows_of[found[-1]]
+            before = rows_of[found[0]]["value"] if len(found) > 1 else None
+            written = now["kind"] == "Write"
+            facts.registers[register] = Known(now["value"], before, now["seq"], now["time_ns"], written)
+            if found[-1] == last[-1]:
+                facts.last_register = register
 
-def _learn(facts: DeviceFacts, row: dict[str, Any]) -> None:
-    kind, region = row["kind"], row["region"]
-    if kind == "Query" and row["info"] is not None:
-        found = info_of(row["info"])
-        if isinstance(found, Region):
-            facts.regions[found.index] = found
-        elif isinstance(found, Info):
-            facts.info = found
-    elif kind == "Map":
-        facts.mapped.add((region, row["area"]))
-    elif kind == "Unmap":
-        facts.mapped.discard((region, row["area"]))
-    elif region == VFIO_PCI_CONFIG_REGION_INDEX and facts.is_pci:
-        _learn_config(facts, row)
-    elif kind in ("Read", "Write") and row["what"] in REGISTERS and _is_migration(facts, region):
-        old = facts.registers.get(row["what"])
-        before = old.value if old else None
-        facts.registers[row["what"]] = Known(
-            row["value"], before, row["seq"], row["time_ns"], kind == "Write"
-        )
-        facts.last_register = row["what"]
+    def _rows(self, numbers: Iterable[int]) -> dict[int, dict[str, Any]]:
+        table = self.recording.accesses.to_arrow().select(_COLUMNS)
+        return {number: table.slice(number, 1).to_pylist()[0] for number in numbers}
 
 
-def _is_migration(facts: DeviceFacts, region: int) -> bool:
-    return facts.migration is not None and region == facts.migration.index
+def _told(row: dict[str, Any], *, done: bool = True) -> Told:
+    return Told(row["seq"], row["time_ns"], words(row, done=done))
 
 
-def _learn_config(facts: DeviceFacts, row: dict[str, Any]) -> None:
-    offset, size, data = row["offset"], row["size"], row["data"]
-    if row["kind"] in ("Read", "Write"):
-        data = (row["value"] & ((1 << 8 * size) - 1)).to_bytes(size, "little")
-    if data is None or offset + len(data) > 4096:
-        return
-    image = facts.config if facts.config is not None else bytearray()
-    image.extend(bytes(max(0, offset + len(data) - len(image))))
-    image[offset : offset + len(data)] = data
-    facts.config = image
+@lru_cache(maxsize=8)
+def decoded(config: bytes) -> ConfigSpace:
+    """Return config space decoded; the last few are remembered, as pictures ask for the same again."""
+    return decode(config)
 
 
 def meaning(register: str, value: int) -> str:
@@ -196,26 +224,28 @@ def meaning(register: str, value: int) -> str:
     return ""
 
 
-def words(row: dict[str, Any]) -> str:
-    """Return an access and what came of it in words; the text is a device's, escape it."""
+def words(row: dict[str, Any], *, done: bool = True) -> str:
+    """Return an access and what came of it in words; the text is a device's, escape it.
+
+    :param done: without it the access stands before it is done: what it gives is not told
+    """
     kind, offset, size = row["kind"], row["offset"], row["size"]
     how = "trapped" if row["area"] is None else f"mapped area {row['area']}"
+    verb = _VERBS.get(kind, ("reset", "reset"))[done]
     match kind:
         case "Read" | "Write":
             more = meaning(row["what"], row["value"] or 0)
             value = f" = {row['value'] or 0:#x}" + (f" ({more})" if more else "")
-            verb = "read" if kind == "Read" else "wrote"
-            text = f"{verb} {row['what']}{value if kind == 'Write' or row['error'] is None else ''}"
+            known = kind == "Write" or (done and row["error"] is None)
+            text = f"{verb} {row['what']}{value if known else ''}"
         case "ReadData" | "WriteData":
-            verb = "read" if kind == "ReadData" else "wrote"
             text = f"{verb} {people_bytes(size)} of region {row['region']} at {offset:#x}, {how}"
         case "Map" | "Unmap":
-            verb = "mapped" if kind == "Map" else "unmapped"
             text = f"{verb} area {row['area']} of region {row['region']} at {offset:#x}"
         case "Query":
-            text = "asked for " + ("device info" if row["region"] is None else f"region {row['region']}")
+            text = f"{verb} " + ("device info" if row["region"] is None else f"region {row['region']}")
         case "MarkDirty":
-            text = f"marked dirty in {people_bytes(size)} of guest memory at {offset:#x}"
+            text = f"{verb} dirty in {people_bytes(size)} of guest memory at {offset:#x}"
         case _:
-            text = "reset"
-    return text if row["error"] is None else f"{text}: failed, {row['message']}"
+            text = verb
+    return text if row["error"] is None or not done else f"{text}: failed, {row['message']}"

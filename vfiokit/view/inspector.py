@@ -5,9 +5,10 @@
     inspector(recording).save("inspector.html")
 
 A register's row shows what it was last seen to hold, and what before when that was another value; the last
-access is marked. Config space is what was read of it, with what was written since. When both sides were
-recorded, the devices that correspond are the first of each side, the second, and so on, and registers
-that differ are marked. What devices say is data: all of it is escaped.
+access is marked. Above the last accesses stands the next: of an earlier moment the one that was recorded
+then, of now what `next_text` says. Config space is what was read of it, with what was written since. When
+both sides were recorded, the devices that correspond are the first of each side, the second, and so on, and
+registers that differ are marked. What devices say is data: all of it is escaped.
 """
 
 from __future__ import annotations
@@ -19,54 +20,87 @@ from bokeh.models.widgets import Div
 
 from vfiokit.recording import Recording
 from vfiokit.uapi.migration_v5 import REGISTERS
-from vfiokit.uapi.pci_config import Row, decode
-from vfiokit.view.device_facts import DeviceFacts, SideFacts, meaning
+from vfiokit.uapi.pci_config import Row
+from vfiokit.view.device_facts import DeviceFacts, SideFacts, Told, decoded, meaning
+from vfiokit.view.link import Link
 from vfiokit.view.picture import Picture, origin_ns
 from vfiokit.view.theme import Theme, escaped, new_note, people_ns
 from vfiokit.view.theme import theme as named
 
-__all__ = ("inspector",)
+__all__ = ("InspectorPicture", "inspector")
 
 _SIDES = ("source", "destination")
 _MARK = "●"  # colour is never the only sign
 
 
-class _Inspector(Picture):
-    def __init__(self, recording: Recording, look: Theme, side: str, device: str | None) -> None:
+class InspectorPicture(Picture):
+    """The tables of `inspector`."""
+
+    def __init__(
+        self,
+        recording: Recording,
+        look: Theme,
+        side: str,
+        device: str | None,
+        next_text: str | None,
+        link: Link | None,
+    ) -> None:
         self._sides = {name: SideFacts(recording, name) for name in dict.fromkeys((side, *_SIDES))}
         self._side, self._device = side, device
+        self._at: int | None = None
+        self._next_text = next_text
         self.title = new_note(look, strong=True)
         self.registers, self.accesses, self.config = (_div(look) for _ in range(3))
         root = column(self.title, self.registers, self.accesses, self.config, sizing_mode="stretch_width")
-        super().__init__(recording, root, self._read, look)
+        super().__init__(recording, root, self._read, look, link)
         self._read()
         self._draw()
 
-    def _read(self, at: int | None = None) -> bool:  # noqa: ARG002
+    @property
+    def next_text(self) -> str | None:
+        """The access that comes next, in words: plain text, escaped here; None for not known.
+
+        Whoever drives the flow sets it; it is shown at once. Of an earlier moment the recording knows the
+        next access, and that is shown.
+        """
+        return self._next_text
+
+    @next_text.setter
+    def next_text(self, text: str | None) -> None:
+        if text != self._next_text:
+            self._next_text = text
+            self._draw()
+
+    def _read(self, at: int | None = None) -> bool:
         came = [facts.update() for facts in self._sides.values()]  # every side, whatever the first says
-        changed = any(came)
+        changed = any(came) or at != self._at
+        self._at = at
         if changed:
             self._draw()
         return changed
 
     def _draw(self) -> None:
-        mine = self._sides[self._side]
-        facts = mine.device(self._device)
+        facts = self._sides[self._side].device(self._device, self._at)
         if facts is None:
             self.title.text = escaped(f"No device on the {self._side} yet")
-            self.registers.text = self.accesses.text = self.config.text = ""
+            coming = self._next_text if self._at is None else None
+            self.accesses.text = _accesses([], coming, 0) if coming else ""
+            self.registers.text = self.config.text = ""
             return
-        self.title.text = escaped(f"{facts.name}, {self._side}")
+        moment = f", after access {self._at}" if self._at is not None else ""
+        self.title.text = escaped(f"{facts.name}, {self._side}{moment}")
         origin = origin_ns(self.recording)
         self.registers.text = _registers(facts, origin)
-        self.accesses.text = _accesses(facts, origin)
-        number = list(mine.devices).index(facts.name)
+        following = self._next_text if self._at is None else facts.next
+        self.accesses.text = _accesses(facts.last, following, origin)
+        number = self._sides[self._side].names(self._at).index(facts.name)
         pair = {}
-        for name in _SIDES:
-            others = list(self._sides[name].devices.values())
-            other = facts if name == self._side else others[number] if number < len(others) else None
-            if other is not None and other.config is not None and other.is_pci:
-                pair[f"{name}: {other.name}"] = decode(bytes(other.config)).rows()
+        for side in _SIDES:
+            others = self._sides[side].names(self._at)
+            name = facts.name if side == self._side else others[number] if number < len(others) else None
+            config = self._sides[side].config(name, self._at) if name is not None else None
+            if config is not None:
+                pair[f"{side}: {name}"] = decoded(config).rows()
         self.config.text = _config(pair)
 
 
@@ -121,11 +155,17 @@ def _registers(facts: DeviceFacts, origin: int) -> str:
     return _table(title, ("offset", "register", "value", "meaning", "before", "last access"), rows)
 
 
-def _accesses(facts: DeviceFacts, origin: int) -> str:
+def _accesses(last: Sequence[Told], following: Told | str | None, origin: int) -> str:
     rows = [
-        (number == 0, (str(seq), people_ns(time - origin), text))
-        for number, (seq, time, text) in enumerate(reversed(facts.last))
+        (number == 0, (str(one.seq), people_ns(one.time_ns - origin), one.text))
+        for number, one in enumerate(reversed(last))
     ]
+    if isinstance(following, Told):
+        rows.insert(
+            0, (False, (f"next: {following.seq}", people_ns(following.time_ns - origin), following.text))
+        )
+    elif following is not None:
+        rows.insert(0, (False, ("next", "", following)))
     return _table("Last accesses, newest first", ("access", "time", "what"), rows)
 
 
@@ -147,12 +187,20 @@ def _config(pair: dict[str, list[Row]]) -> str:
 
 
 def inspector(
-    recording: Recording, *, theme: str | Theme = "light", side: str = "source", device: str | None = None
-) -> Picture:
-    """Return the registers, the last accesses and config space of a device, as tables.
+    recording: Recording,
+    *,
+    theme: str | Theme = "light",
+    side: str = "source",
+    device: str | None = None,
+    next_text: str | None = None,
+    link: Link | None = None,
+) -> InspectorPicture:
+    """Return the registers, the next and the last accesses, and config space of a device, as tables.
 
     :param device: its name in the recording; the first with a migration region if not given
     :param side: "source" or "destination"
+    :param next_text: what comes next, in words, where somebody knows; `InspectorPicture.next_text` sets it
+    :param link: the moment of the page; these tables follow it by `Picture.update`
     :raises AddressError: there is no such theme, or no such device among those that are recorded
     """
-    return _Inspector(recording, named(theme), side, device)
+    return InspectorPicture(recording, named(theme), side, device, next_text, link)

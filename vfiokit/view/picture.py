@@ -9,6 +9,7 @@ Models belong to one document: every picture has its own, and two pages need two
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,14 +22,27 @@ from bokeh.resources import Resources
 
 from vfiokit.errors import RecordingError
 from vfiokit.recording.tables import Fixed, Table
+from vfiokit.view.embed import piece_of_page
 from vfiokit.view.theme import LIGHT, Theme, plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vfiokit.recording import Recording
+    from vfiokit.view.link import Link
 
-__all__ = ("POINTS", "Picture", "decimate", "fill", "frozen", "last_ns", "origin_ns", "row_counts", "texts")
+__all__ = (
+    "POINTS",
+    "Picture",
+    "decimate",
+    "fill",
+    "frozen",
+    "last_ns",
+    "origin_ns",
+    "row_counts",
+    "row_until",
+    "texts",
+)
 
 POINTS = 2000  # of a line: what the widest screen can show
 
@@ -45,6 +59,7 @@ class Picture:
     :param refresh: reads the recording into the models' data, up to the access of that number if one is
         given; tells whether anything changed
     :param look: its theme, for the page of `html`
+    :param link: the moment that it shares with the other pictures of its document, if it does
     """
 
     def __init__(
@@ -53,10 +68,12 @@ class Picture:
         root: UIElement,
         refresh: Callable[[int | None], bool],
         look: Theme = LIGHT,
+        link: Link | None = None,
     ) -> None:
         self.recording = recording
         self.root = root
         self.theme = look
+        self.link = link
         self._refresh = refresh
 
     def update(self, at: int | None = None) -> bool:
@@ -66,6 +83,10 @@ class Picture:
             of one moment (states, regions, dirty pages, registers) show what was known then
         """
         return self._refresh(at)
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook as it is now; the page has BokehJS from ``%load_ext vfiokit``."""
+        return piece_of_page(self.root, self.theme)
 
     def html(self, title: str) -> str:
         """Return the picture as a page that needs nothing else: no address, no server.
@@ -135,8 +156,7 @@ def origin_ns(recording: Recording) -> int:
 
     All pictures of a recording share it, so their time axes can be linked.
     """
-    tables = (table for table in recording.tables.values() if len(table))
-    return min((int(table.column("time_ns")[0]) for table in tables), default=0)
+    return min((_time(table, 0) for table in recording.tables.values() if len(table)), default=0)
 
 
 def frozen(table: Table, start: int = 0) -> Table:
@@ -157,5 +177,16 @@ def row_counts(recording: Recording) -> tuple[int, ...]:
 
 def last_ns(recording: Recording) -> int:
     """Return the latest time that the recording's tables end with, ns; 0 when it is empty."""
-    tables = (table for table in recording.tables.values() if len(table))
-    return max((int(table.column("time_ns")[-1]) for table in tables), default=0)
+    return max((_time(table, -1) for table in recording.tables.values() if len(table)), default=0)
+
+
+def _time(table: Table, row: int) -> int:
+    return int(table.to_arrow()["time_ns"][row].as_py())  # one number, not the column
+
+
+def row_until(table: Table, at: int | None) -> int:
+    """Return how many of a table's rows are of the access *at* (``seq``) or earlier; None for all of them."""
+    if at is None:
+        return len(table)
+    numbers = table.to_arrow()["seq"]
+    return bisect_right(range(len(numbers)), at, key=lambda row: numbers[row].as_py())

@@ -18,14 +18,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bokeh.models import AdaptiveTicker, Axis, CustomJSTickFormatter, HoverTool, TickFormatter
-from bokeh.models.annotations import Legend, Title
+from bokeh.models import Axis, HoverTool
+from bokeh.models.annotations import Title
 from bokeh.models.renderers import DataRenderer
 from bokeh.models.widgets import Div
 from bokeh.palettes import Cividis256
 from bokeh.plotting import figure
 
 from vfiokit.errors import AddressError
+from vfiokit.view.axes import bytes_axis, hex_axis, time_axis
+from vfiokit.view.legends import new_legend
 
 __all__ = (
     "DARK",
@@ -120,7 +122,9 @@ def plain(text: object) -> str:
 
     Bokeh would fetch MathJax to set what stands between them.
     """
-    told = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(text))
+    told = str(text)
+    if not told.isprintable():
+        told = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in told)
     return told.replace("$$", "$\u200b$").replace("\\(", "\\\u200b(").replace("\\[", "\\\u200b[")
 
 
@@ -175,26 +179,9 @@ def new_figure(
         style_axis(axis, look)
     plot.grid.grid_line_color = look.grid
     if legend is not None:
-        plot.add_layout(_new_legend(look, legend), legend)
+        colors = look.background, look.text
+        plot.add_layout(new_legend(legend, *colors, look.font, look.tick_size), legend)
     return plot
-
-
-def _new_legend(look: Theme, place: str) -> Legend:
-    return Legend(
-        orientation="vertical" if place == "right" else "horizontal",
-        ncols="auto" if place == "right" else 3,
-        click_policy="hide",
-        location="top_left",
-        background_fill_color=look.background,
-        border_line_color=None,
-        inactive_fill_color=look.background,
-        inactive_fill_alpha=0.7,
-        label_text_color=look.text,
-        label_text_font=look.font,
-        label_text_font_size=look.tick_size,
-        spacing=8,
-        margin=2,
-    )
 
 
 def style_axis(axis: Axis, look: Theme) -> None:
@@ -234,58 +221,6 @@ def add_hover(
     )
     plot.add_tools(tool)
     return tool
-
-
-# Axes. The code runs in the page: `tick` is the number, `ticks` all that are shown.
-_BYTES_JS = """
-const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
-const most = Math.max(...ticks.map(Math.abs))
-let unit = 0
-while (unit < 6 && most >= 1024 ** (unit + 1)) unit++
-const value = tick / 1024 ** unit
-return `${+value.toFixed(2)} ${units[unit]}`
-"""
-# As many digits as the distance of the ticks needs: zoomed in, neighbours still differ.
-_NS_JS = """
-const units = [[1e9, "s"], [1e6, "ms"], [1e3, "µs"], [1, "ns"]]
-const most = Math.max(...ticks.map(Math.abs))
-const [size, name] = units.find(([size, _]) => most >= size) ?? units[3]
-const apart = ticks.length > 1 ? Math.abs(ticks[1] - ticks[0]) / size : 1
-const digits = Math.min(9, Math.max(0, Math.ceil(-Math.log10(apart) - 1e-9)))
-return `${(tick / size).toFixed(digits)} ${name}`
-"""
-_HEX_JS = """
-return (tick < 0 ? "-0x" : "0x") + Math.abs(Math.round(tick)).toString(16)
-"""
-
-
-def bytes_axis(axis: Axis, per_second: bool = False) -> None:
-    """Label an axis of bytes in KiB, MiB, GiB …, with ticks at powers of two."""
-    suffix = "/s" if per_second else ""
-    axis.formatter = _script(_BYTES_JS.replace("}`\n", f"}}{suffix}`\n"))
-    axis.ticker = _binary_ticker(1024, 512)
-
-
-def time_axis(axis: Axis) -> None:
-    """Label an axis of nanoseconds in s, ms, µs or ns, by how far it is zoomed."""
-    axis.formatter = _script(_NS_JS)
-
-
-def hex_axis(axis: Axis) -> None:
-    """Label an axis of page frame numbers or addresses in hex, with ticks at powers of two."""
-    axis.formatter = _script(_HEX_JS)
-    axis.ticker = _binary_ticker(16, 8)
-
-
-def _script(code: str) -> TickFormatter:
-    return CustomJSTickFormatter(code=code)
-
-
-def _binary_ticker(base: int, last: int) -> AdaptiveTicker:
-    mantissas = [float(1 << bit) for bit in range(last.bit_length())]
-    return AdaptiveTicker(
-        base=base, mantissas=mantissas, min_interval=1, num_minor_ticks=0, desired_num_ticks=6
-    )
 
 
 # Words for people, and exact ones.

@@ -2,7 +2,8 @@
 
 An access is a bar as long as it took, with a mark where it began, so that those of no length are seen;
 refused ones are crosses. What no device is named in (the stream, pages, the clock) has the lane "vmm".
-The newest are shown when there are more than the cap, and the picture says so.
+The newest are shown when there are more than the cap, and the picture says so. Of a live recording only
+what is new is read and sent to the page.
 """
 
 from __future__ import annotations
@@ -13,32 +14,19 @@ import numpy as np
 from bokeh.layouts import column
 from bokeh.models import ColumnDataSource, DataRange1d, FactorRange, Range
 
-from vfiokit.view.picture import Picture, fill, frozen, origin_ns, row_counts, texts
-from vfiokit.view.theme import (
-    Theme,
-    add_hover,
-    brief,
-    escaped,
-    exact,
-    exact_ns,
-    new_figure,
-    new_note,
-    plain,
-    theme,
-    time_axis,
-)
+from vfiokit.view.legends import add_key
+from vfiokit.view.marks import COLUMNS, of_accesses, of_events
+from vfiokit.view.picture import Picture, frozen, origin_ns, row_counts, texts
+from vfiokit.view.theme import Theme, add_hover, escaped, new_figure, new_note, theme, time_axis
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from vfiokit.recording import Recording
     from vfiokit.recording.tables import Table
+    from vfiokit.view.link import Link
 
 __all__ = ("MARKS", "timeline")
 
 MARKS = 20_000  # accesses and events together, that a page draws well
-_LONGEST = 24  # letters of a lane's name
-_SIDES = {"source": "src", "destination": "dst"}
 
 
 def timeline(
@@ -47,32 +35,39 @@ def timeline(
     theme: str | Theme = "light",
     marks: int = MARKS,
     x_range: Range | None = None,
+    link: Link | None = None,
 ) -> Picture:
     """Return the picture of all accesses and trace events.
 
-    :param marks: at most as many are drawn, half of them accesses, half events: the newest
+    :param marks: at most as many are drawn, half of them accesses, half events: the newest. A live page
+        of a fast device wants fewer, as all that are new go to the browser ten times a second: 4000
     :param x_range: the time axis of another picture, to be linked with it
+    :param link: shares the moment with other pictures: a tap on a mark chooses it
     :raises AddressError: there is no such theme
     """
-    drawn = _Timeline(recording, _theme(theme), marks, x_range)
-    picture = Picture(recording, drawn.root, drawn.refresh, drawn.look)
+    drawn = _Timeline(recording, _theme(theme), marks, x_range, link)
+    picture = Picture(recording, drawn.root, drawn.refresh, drawn.look, link)
     picture.update()
     return picture
 
 
 _theme = theme
 
-_COLUMNS = ("lane", "x", "end", "what", "time", "for", "text")
-
 
 class _Timeline:
-    def __init__(self, recording: Recording, look: Theme, marks: int, x_range: Range | None) -> None:
-        self.recording, self.look, self.marks = recording, look, marks
+    def __init__(
+        self, recording: Recording, look: Theme, marks: int, x_range: Range | None, link: Link | None
+    ) -> None:
+        self.recording, self.look, self.half = recording, look, max(1, marks // 2)
         self._seen: tuple[int, ...] | None = None
+        self._accesses_read = self._events_read = 0  # rows
+        self._refused_rows = np.zeros(0, np.int64)  # of those shown
+        self._named: set[str | None] = set()  # devices that the accesses name
+        self._known: set[str] = set()
         self.said = new_note(look)
         self.factors = FactorRange()
         self.accesses, self.refused, self.events = (
-            ColumnDataSource({name: [] for name in _COLUMNS}) for _ in range(3)
+            ColumnDataSource({name: [] for name in COLUMNS}) for _ in range(3)
         )
         self.plot = new_figure(
             look,
@@ -86,82 +81,97 @@ class _Timeline:
             y_range=self.factors,
         )
         time_axis(self.plot.xaxis[0])
-        self._draw()
+        self._draw(link)
         self.root = column(self.said, self.plot, sizing_mode="stretch_width")
 
-    def _draw(self) -> None:
+    def _draw(self, link: Link | None) -> None:
         look, plot = self.look, self.plot
         blue, orange = look.categories[:2]
-        tips = [("what", "what"), ("lane", "lane"), ("at", "time"), ("took", "for"), ("came back", "text")]
         bars = plot.hbar(
-            y="lane",
-            left="x",
-            right="end",
-            height=0.3,
-            source=self.accesses,
-            color=blue,
-            alpha=0.6,
-            legend_label="access",
+            y="lane", left="x", right="end", height=0.3, source=self.accesses, color=blue, alpha=0.6
         )
         starts = plot.scatter(
             "x", "lane", source=self.accesses, marker="dash", angle=np.pi / 2, size=14, color=blue
         )
         crosses = plot.scatter(
-            "x",
-            "lane",
-            source=self.refused,
-            marker="x",
-            size=13,
-            line_width=3,
-            color=look.bad,
-            legend_label="refused access",
+            "x", "lane", source=self.refused, marker="x", size=13, line_width=3, color=look.bad
         )
-        events = plot.scatter(
-            "x",
-            "lane",
-            source=self.events,
-            marker="diamond",
-            size=9,
-            color=orange,
-            legend_label="trace event",
-        )
+        events = plot.scatter("x", "lane", source=self.events, marker="diamond", size=9, color=orange)
+        add_key(plot, "access", bars, starts)
+        add_key(plot, "refused access", crosses)
+        add_key(plot, "trace event", events)
+        tips = [("what", "what"), ("lane", "lane"), ("at", "time"), ("took", "for"), ("came back", "text")]
         add_hover(plot, [bars, starts], tips, limit=5)
         add_hover(plot, [crosses], tips, limit=5)
         tips = [("event", "what"), ("lane", "lane"), ("at", "time"), ("arguments", "text")]
         add_hover(plot, [events], tips, limit=5)
+        if link is not None:
+            link.tap(plot, bars, starts, crosses, events)
+            link.cursor(plot, look)
 
-    def refresh(self, at: int | None = None) -> bool:  # noqa: ARG002
+    def refresh(self, at: int | None = None) -> bool:  # noqa: ARG002  all is shown at any moment
         counts = row_counts(self.recording)
         if counts == self._seen:
             return False
         self._seen = counts
         origin = origin_ns(self.recording)
-        half = max(1, self.marks // 2)
-        all_accesses, all_events = len(self.recording.accesses), len(self.recording.events)
-        accesses = frozen(self.recording.accesses, max(0, all_accesses - half))
-        events = frozen(self.recording.events, max(0, all_events - half))
-        lanes, columns = _of_accesses(accesses, origin)
-        event_lanes, event_columns = _of_events(events, origin, self._devices(accesses))
-        found = dict.fromkeys([*lanes.tolist(), *event_lanes.tolist()])
-        order = sorted(found, key=lambda lane: (lane.endswith("(src)"), lane), reverse=False)
-        changed = order != list(self.factors.factors)
-        if changed:
+        accesses = self._read_accesses(origin)
+        events = self._read_events(origin)
+        lanes = {
+            lane for source in (self.accesses, self.refused, self.events) for lane in source.data["lane"]
+        }
+        order = sorted(lanes, key=lambda lane: (lane.endswith("(src)"), lane))
+        if order != list(self.factors.factors):
             self.factors.factors = order
             self.plot.height = 150 + 46 * max(2, len(order))
-        wrong = np.array([error is not None for error in texts(accesses, "error")], np.bool_)
-        changed |= fill(self.accesses, {name: values[~wrong] for name, values in columns.items()})
-        changed |= fill(self.refused, {name: values[wrong] for name, values in columns.items()})
-        changed |= fill(self.events, event_columns)
         self.plot.visible = bool(order)
-        said = _words(len(accesses), all_accesses, len(events), all_events)
-        changed |= said != self.said.text
-        self.said.text = said
-        return changed
+        self.said.text = _words(*accesses, *events)
+        return True
 
-    def _devices(self, accesses: Table) -> set[str]:
-        """Return the devices that the recording names; none when it has trace events alone."""
-        named = {*texts(accesses, "device").tolist(), *texts(self.recording.states, "machine").tolist()}
-        return {name for name in named if name not in (None, "vm", "migration")}
+    def _read_accesses(self, origin: int) -> tuple[int, int]:
+        """Read on; return how many are shown, and how many there are."""
+        first, rows = _newest(self.recording.accesses, self._accesses_read, self.half)
+        total = self._accesses_read = first + len(rows)
+        shown = min(total, self.half)
+        if len(rows):
+            self._named.update(texts(rows, "device").tolist())
+            columns, wrong = of_accesses(rows, origin)
+            numbers = np.concatenate([self._refused_rows, first + np.flatnonzero(wrong)])
+            self._refused_rows = numbers[numbers >= total - shown]
+            refused = len(self._refused_rows)
+            _append(self.accesses, {name: some[~wrong] for name, some in columns.items()}, shown - refused)
+            _append(self.refused, {name: some[wrong] for name, some in columns.items()}, refused)
+        return shown, total
+
+    def _read_events(self, origin: int) -> tuple[int, int]:
+        """Read on; return how many are shown, and how many there are."""
+        known = {*self._named, *texts(self.recording.states, "machine").tolist()} - {None, "vm", "migration"}
+        if known != self._known:  # whose lane an event is on may be told only now
+            self._known, self._events_read = known, 0
+            self.events.data = {name: [] for name in COLUMNS}
+        first, rows = _newest(self.recording.events, self._events_read, self.half)
+        total = self._events_read = first + len(rows)
+        shown = min(total, self.half)
+        if len(rows):
+            _append(self.events, of_events(rows, origin, known), shown)
+        return shown, total
+
+
+def _newest(table: Table, seen: int, most: int) -> tuple[int, Table]:
+    """Return the newest of the rows from *seen* on, at most as many, and the number of the first."""
+    first = max(seen, len(table) - most)
+    return first, frozen(table, first)
+
+
+def _append(source: ColumnDataSource, new: dict[str, Any], keep: int) -> None:
+    """Append rows to a source, and let the oldest go until *keep* are left."""
+    count = len(new["x"])
+    if not count and len(source.data["x"]) <= keep:
+        return
+    if count >= keep:
+        source.data = {name: values[count - keep :] for name, values in new.items()}
+    else:
+        source.stream(new, rollover=keep)
 
 
 def _words(accesses: int, all_accesses: int, events: int, all_events: int) -> str:
@@ -171,65 +181,3 @@ def _words(accesses: int, all_accesses: int, events: int, all_events: int) -> st
     for shown, there, name in ((accesses, all_accesses, "accesses"), (events, all_events, "trace events")):
         parts.append(f"the newest {shown:,} of {there:,} {name}" if shown < there else f"{there:,} {name}")
     return escaped(f"Shown: {', '.join(parts)}. Scroll over the picture to zoom, drag to move.")
-
-
-def _objects(values: list[str]) -> NDArray[Any]:
-    made = np.empty(len(values), object)
-    made[:] = values
-    return made
-
-
-def _lanes(devices: list[str | None], sides: NDArray[Any]) -> NDArray[Any]:
-    names: dict[tuple[str | None, str], str] = {}
-    for key in zip(devices, sides, strict=True):
-        if key not in names:
-            names[key] = f"{brief(key[0] or 'vmm', _LONGEST)} ({_SIDES.get(key[1], plain(key[1]))})"
-    return _objects([names[key] for key in zip(devices, sides, strict=True)])
-
-
-def _of_accesses(rows: Table, origin: int) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
-    times, took = rows.column("time_ns"), rows.column("duration_ns")
-    lanes = _lanes(texts(rows, "device").tolist(), texts(rows, "side"))
-    kinds, whats = texts(rows, "kind"), texts(rows, "what")
-    values, known = rows.column("value"), rows.valid("value")
-    errors, messages = texts(rows, "error"), texts(rows, "message")
-    told = []
-    for k in range(len(rows)):
-        if errors[k] is not None:
-            told.append(plain(f"{errors[k]}: {messages[k] or ''}"))
-        else:
-            told.append(exact(values[k]) if known[k] else "—")
-    return lanes, {
-        "lane": lanes,
-        "x": (times - origin).astype(float),
-        "end": (times - origin + took).astype(float),
-        "what": _objects([plain(f"{kind} {what or ''}") for kind, what in zip(kinds, whats, strict=True)]),
-        "time": _objects([exact_ns(time) for time in times - origin]),
-        "for": _objects([exact_ns(time) for time in took]),
-        "text": _objects(told),
-    }
-
-
-def _of_events(rows: Table, origin: int, known: set[str]) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
-    times, signatures = rows.column("time_ns"), texts(rows, "signature")
-    numbers, strings = rows.column("args"), rows.column("texts")
-    # An event that begins with a string begins with its device, or with a region (QEMU hw/vfio/trace-events).
-    devices = [
-        words[0] if signature.startswith("s") and words and (words[0] in known or not known) else None
-        for signature, words in zip(signatures, strings, strict=True)
-    ]
-    lanes = _lanes(devices, texts(rows, "side"))
-    told = [
-        plain(", ".join([*words, *(f"{number:#x}" for number in args)]))
-        for words, args in zip(strings, numbers, strict=True)
-    ]
-    x = (times - origin).astype(float)
-    return lanes, {
-        "lane": lanes,
-        "x": x,
-        "end": x,
-        "what": _objects([plain(name) for name in texts(rows, "name")]),
-        "time": _objects([exact_ns(time) for time in times - origin]),
-        "for": _objects([exact_ns(0)] * len(rows)),
-        "text": _objects(told),
-    }

@@ -58,6 +58,8 @@ def set_state(device: MigratingDevice, state: int) -> Flow[None]:
     wanted = new & VFIO_DEVICE_STATE_MASK
     if wanted not in TRANSITIONS[old]:
         before = [state_name(start) for start, ends in TRANSITIONS.items() if wanted in ends]
+        asked = f"device_state = {new:#x} ({state_name(new)})"
+        yield Say(device.name, f"{device.name}: {asked} was not written: the device is in {state_name(old)}")
         raise StateError(
             f"set {device.name} to {state_name(new)}",
             state_name(old),
