@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-SUITES = ("saving", "accesses", "events", "stepping", "recording", "imports")
+SUITES = ("saving", "accesses", "events", "stepping", "recording", "heatmap", "report", "panel", "imports")
 
 
 def main() -> None:

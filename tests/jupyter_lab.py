@@ -35,7 +35,7 @@ RUN_ALL_JS = "window.jupyterapp.commands.execute('notebook:run-all-cells')"
 SAVE_JS = "window.jupyterapp.commands.execute('docmanager:save')"
 
 _SETTINGS = {"fetchNews": "false", "checkForUpdates": False}
-_ADDRESS = re.compile(r"(http://127\.0\.0\.1:\d+)/lab\?token=")
+_ADDRESS = re.compile(r"(http://127\.0\.0\.1:\d+)/(?:lab|tree)\?token=")
 
 
 @dataclass

@@ -66,7 +66,7 @@ def complaints(browser):
 
 
 def status(page):
-    """Return what the page says: accesses, the source device's state, its pending bytes as people read them."""
+    """Return what the page says: accesses, the source device's state, its pending bytes."""
     text = page.locator(".vfiokit-panel").first.inner_text()
     accesses = int(re.search(r"after ([\d,]+) accesses", text)[1].replace(",", ""))
     side = page.locator(".vfiokit-panel [data-side=source]").first.inner_text()
@@ -136,7 +136,8 @@ def test_a_restarted_kernel_shows_a_saved_recording_again(lab, browser, page, fo
     work = "emulated:v5?state=1M&chunk=256K&dirty=1M/s&dma=50M/s"
     write_notebook(
         folder / "saved.ipynb",
-        "import vfiokit\nfrom vfiokit.addresses import open_device\nfrom vfiokit.clock import SimulatedClock\n"
+        "import vfiokit\nfrom vfiokit.addresses import open_device\n"
+        "from vfiokit.clock import SimulatedClock\n"
         "clock = SimulatedClock()\n"
         f"ends = [open_device(f'{work}&name={{n}}', clock=clock) for n in ('here', 'there')]\n"
         "dbg = vfiokit.debug(*ends, memory=4 << 20)\nstop = dbg.finish()\ndbg.recording.save('saved.vfk')",

@@ -1,4 +1,4 @@
-"""The panel's controls, each by itself: the slider, the breakpoints, the fault switch, the keys, the buttons."""
+"""The panel's controls, each by itself: slider, breakpoints, fault switch, keys, buttons."""
 
 import pytest
 

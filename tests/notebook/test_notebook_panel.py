@@ -1,4 +1,4 @@
-"""The live panel without a browser: its verbs, its moments, what it says, its figures where no front end is."""
+"""The live panel without a browser: its verbs, its moments, what it says, its static figures."""
 
 import threading
 

@@ -23,6 +23,7 @@ _COMMANDS = {
     "lab": "vfiokit.cli.lab",
     "migrate": "vfiokit.cli.migrate",
     "replay": "vfiokit.cli.step:replay_command",
+    "report": "vfiokit.cli.report",
     "show": "vfiokit.cli.show",
     "step": "vfiokit.cli.step",
     "trace": "vfiokit.cli.trace",
