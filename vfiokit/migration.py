@@ -223,7 +223,7 @@ def migrate(
     told = describe(sources, destinations, memory, parameters or Parameters(), profile)
     try:
         with (
-            recording_to(record, told) as recording,
+            recording_to(record, told, clock.now) as recording,
             Side(sources, tracer=tracer, sink=sink, listener=journal, recording=recording, **common) as here,
             Side(
                 destinations,
@@ -360,7 +360,7 @@ def save_file(
     told = describe(sources, (), memory, parameters or Parameters(), profile)
     try:
         with (
-            recording_to(record, told) as recording,
+            recording_to(record, told, clock.now) as recording,
             Side(
                 sources,
                 memory=memory,
@@ -406,7 +406,7 @@ def load_file(
     stream = FileSource(path)
     told = describe((), destinations, memory, Parameters(), profile)
     with (
-        recording_to(record, told) as recording,
+        recording_to(record, told, clock.now) as recording,
         Side(
             destinations,
             memory=memory,

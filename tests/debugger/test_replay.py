@@ -141,3 +141,15 @@ def test_killed_in_the_middle_it_replays_what_was_flushed(tmp_path, count):
     alive = session()
     alive.step(count=count)
     assert again.moment.sides == alive.moment.sides
+
+
+def test_what_ended_a_flow_is_kept_with_its_rule_be_no_access_refused():
+    dbg = session()
+    dbg.until(access="read data_offset")
+    dbg.step(value=0x20)  # comes back well, and breaks a rule
+    assert dbg.finish().reason == "failed"
+    source, *_ = [row for row in dbg.recording.failures if row.side == "source"]
+    assert source.error == "MigrationFailedError"
+    assert "data_offset 0x20" in source.message
+    assert "0x40" in source.rule
+    assert not any(row.side == "source" and row.error for row in dbg.recording.accesses)

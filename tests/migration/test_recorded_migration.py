@@ -46,8 +46,12 @@ def test_a_recording_that_was_given_stays_open():
 def test_a_migration_that_fails_keeps_what_was_recorded(tmp_path):
     with pytest.raises(MigrationFailedError):
         vfiokit.migrate(*ends("&fault=data_offset:0x20"), memory=MEMORY, record=tmp_path / "failed.vfk")
-    states = [row.state for row in Recording.load(tmp_path / "failed.vfk").states]
-    assert "failed" in states
+    kept = Recording.load(tmp_path / "failed.vfk")
+    assert "failed" in [row.state for row in kept.states]
+    (failure,) = kept.failures
+    assert (failure.side, failure.error) == (None, "MigrationFailedError")
+    assert "data_offset 0x20" in failure.message
+    assert "0x40" in failure.rule
 
 
 def test_saving_and_loading_are_recorded_each(tmp_path):

@@ -18,6 +18,7 @@ from vfiokit.errors import (
     VfioError,
 )
 from vfiokit.recording import TABLES, Recorder, Recording
+from vfiokit.recording.schema import BESIDE
 from vfiokit.runner import StarvedError, run
 from vfiokit.trace import load
 from vfiokit.uapi.info import Area, Info, Region
@@ -63,7 +64,7 @@ def test_the_same_flows_run_from_the_recording(recorded, tmp_path):
 
 def test_numbers_run_over_all_tables(recorded):
     recording, _ = recorded
-    seqs = [recording.tables[name].column("seq") for name in TABLES if name not in ("bitmaps", "blocks")]
+    seqs = [recording.tables[name].column("seq") for name in TABLES if name not in BESIDE]
     assert sorted(np.concatenate(seqs).tolist()) == list(range(recording.seq + 1))
     for table in recording.tables.values():
         assert (np.diff(table.column("seq").astype(np.int64)) >= 0).all()

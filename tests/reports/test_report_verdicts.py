@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from vfiokit.accesses import Enter, Put, Read, Sample, Say, Take
-from vfiokit.errors import AccessError
+from vfiokit.errors import AccessError, RuleError
 from vfiokit.recording import Recording
 from vfiokit.reports import verdicts
 
@@ -96,10 +96,18 @@ def test_what_a_device_says_is_passed_on():
     assert run.kinds("cannot migrate") == [("unknown", "source, dev0 says: cannot migrate")]
 
 
-def test_a_failure_without_a_refused_access_says_where_the_reason_is_found():
-    run = Run().enter(("migration", "active")).put(Read("dev0", 9, 16, 8, "data_offset"), result=0x20)
-    run.put(Sample(1, (("dev0", 1 << 20),), 1, 1.0, 0, 0, 1)).enter(("migration", "failed"))
-    assert "vfiokit replay" in verdicts(run.recording)[0].hint
-    assert not run.kinds("Pre-copy")
-    run.put(Take(4, "data"), error=AccessError(Take(4, "data"), errno.EIO))
-    assert verdicts(run.recording)[0].hint is None
+def test_what_ended_a_flow_is_told_once_with_its_rule_and_hint():
+    run = Run().enter(("migration", "active"), ("migration", "failed"))
+    broken = RuleError(Read("dev0", 9, 16, 8, "data_offset"), "data_offset 0x20", rule="never below 0x40")
+    for side in ("source", None):
+        run.recording.fail(side, broken, run.time)
+    (told,) = [one for one in verdicts(run.recording) if "0x20" in one.text]
+    assert (told.kind, told.rule) == ("bad", "never below 0x40")
+    assert told.text.startswith("source: ")
+
+
+def test_an_error_that_an_access_came_back_with_is_told_with_the_access_alone():
+    run, read = Run(), Read("dev0", 9, 8, 8, "pending_bytes")
+    error = AccessError(read, errno.EIO)
+    run.put(read, error=error).recording.fail("source", error, run.time)
+    assert len([one for one in verdicts(run.recording) if "EIO" in one.text]) == 1

@@ -60,6 +60,7 @@ class End:
     :param performer: the host, or a replay
     :param wrap: puts a recorder around whoever performs
     :param now: time since the session began, ns
+    :param failed: told of the error that the flow ends with
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class End:
         *,
         wrap: Callable[[Performer], Performer] = lambda performer: performer,
         now: Callable[[], int] = time.monotonic_ns,
+        failed: Callable[[VfioError], None] = lambda _error: None,
     ) -> None:
         self.name = name
         self.transferred = 0
@@ -77,6 +79,7 @@ class End:
         self._overriding = _Overriding(performer)
         self._inner = wrap(self._overriding)
         self._now = now
+        self._failed = failed
         # The last access, with its result and its error.
         self.performed: tuple[a.Access, Any, VfioError | None] = (a.Now(), None, None)
         self.error: VfioError | None = None
@@ -117,6 +120,7 @@ class End:
             self.task.step()
         except VfioError as error:
             self.error = error
+            self._failed(error)
         except BrokenOff as broken:
             self.performed = (self.task.next or a.Now(), None, broken.error)
             self.error = broken.error

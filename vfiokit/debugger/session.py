@@ -118,7 +118,14 @@ def debug(
 
             if name == SOURCE:
                 side.fill()
-            return End(name, flow, side.host, wrap=wrap, now=lambda: clock.now() - began)
+            return End(
+                name,
+                flow,
+                side.host,
+                wrap=wrap,
+                now=lambda: clock.now() - began,
+                failed=lambda error: recording.fail(name, error, clock.now()),
+            )
 
         ends[SOURCE] = end(SOURCE, sources)
         if others is not None:

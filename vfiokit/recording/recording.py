@@ -1,4 +1,4 @@
-"""What happened in a run: accesses, events, samples, states, messages, bitmaps, blocks, as typed columns.
+"""What happened in a run, as typed columns: accesses, events, samples, states, messages, bitmaps …
 
     recording = Recording("bringup.vfk", metadata={"device": "vfio:0000:3b:00.1"})
     recorder = Recorder(side.host, recording, "source", side.host.clock)
@@ -59,6 +59,7 @@ class Recording:
     messages: Table
     bitmaps: Table
     blocks: Table
+    failures: Table
 
     def __init__(
         self,
@@ -137,6 +138,15 @@ class Recording:
             raise self._read_only()
         for section in sections:
             self._writers.place(side, section, time_ns)
+
+    def fail(self, side: str | None, error: VfioError, time_ns: int) -> None:
+        """Tell what ended the flow of *side*, or the run: an error that no access came back with, too.
+
+        :raises RecordingError: the recording is closed or was loaded
+        """
+        if self._writers is None:
+            raise self._read_only()
+        self._writers.fail(side, error, time_ns)
 
     def fast_path(self, side: str) -> tuple[int, dict[type, Append]]:
         """Return the side's number and the functions that append, for :class:`Recorder`."""

@@ -154,9 +154,19 @@ page_size    | u64   | bytes | of the pages it is made of: more than 4096 for hu
 why          | text? |       | reason why it is skipped
 """
     ),
+    "failures": _table(
+        _HEAD
+        + """
+side         | name? |       | whose flow ended so; null for the run as a whole
+error        | name  |       | class of the error
+message      | text  |       | what was done and what came back
+rule         | text? |       | the rule it names
+hint         | text? |       | what it says to try
+"""
+    ),
 }
 
-BESIDE = ("bitmaps", "blocks")
+BESIDE = ("bitmaps", "blocks", "failures")
 """Tables whose rows are no accesses, and have the number of the access that they came with."""
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TypeAlias
 
+from vfiokit.errors import VfioError
 from vfiokit.recording.recording import Recording
 
 __all__ = ("Record", "gathered", "recording_to", "recordings")
@@ -44,18 +45,33 @@ def gathered(recording: Recording) -> Recording:
 
 
 @contextmanager
-def recording_to(record: Record, metadata: Mapping[str, str]) -> Iterator[Recording | None]:
+def recording_to(
+    record: Record, metadata: Mapping[str, str], now: Callable[[], int]
+) -> Iterator[Recording | None]:
     """Give the recording of a run: *record* itself, or one that ends with the run; None if nobody wants one.
+
+    An error that ends the run is recorded, and goes on.
 
     :param record: a recording, which stays open; a folder to be made; None
     :param metadata: what is told of the run
+    :param now: the time on the run's clock, ns
     :raises RecordingError: the folder cannot be made
     """
     if isinstance(record, Recording):
         record.metadata.update(metadata)
-        yield gathered(record)
+        with _failing(record, now):
+            yield gathered(record)
     elif record is None and _gathering.get() is None:
         yield None
     else:
-        with Recording(record, metadata=metadata) as recording:
+        with Recording(record, metadata=metadata) as recording, _failing(recording, now):
             yield gathered(recording)
+
+
+@contextmanager
+def _failing(recording: Recording, now: Callable[[], int]) -> Iterator[None]:
+    try:
+        yield
+    except VfioError as error:
+        recording.fail(None, error, now())
+        raise

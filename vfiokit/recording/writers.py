@@ -215,6 +215,11 @@ class Writers:
         row = (kind, what, device, address, size, page_size, why)
         self._tables["blocks"].append((self.next_seq, start, name, *row))
 
+    def fail(self, side: str | None, error: VfioError, start: int) -> None:
+        """Tell what ended a flow; it has the number of the last access."""
+        row = (side, type(error).__name__, error.message, error.rule, error.hint)
+        self._tables["failures"].append((max(self.next_seq - 1, 0), start, *row))
+
     # Tables of their own
 
     def _row(self, table: str, start: int, *columns: Any) -> None:

@@ -15,7 +15,7 @@ from vfiokit.errors import RecordingError, TraceError
 from vfiokit.reports.blocks import Columns, block, json_block
 from vfiokit.trace import EventSet, load
 from vfiokit.trace.conversions import Conversion, Text, decode, take_apart
-from vfiokit.trace.formats import _bits, compile_format
+from vfiokit.trace.formats import bits_of, compile_format
 from vfiokit.view.picture import origin_ns
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def template_parts(declared: EventSet, name: str, signature: str) -> list[Any]:
             if taken >= len(signature) or (part.kind == "s") != (signature[taken] in "sn"):
                 return _listed(signature)
             given = {"f": part.flags.replace("'", ""), "w": part.width, "p": part.precision}
-            parts.append({"a": taken, "k": part.kind, "b": _bits(part), **given})
+            parts.append({"a": taken, "k": part.kind, "b": bits_of(part), **given})
             taken += 1
     return parts
 

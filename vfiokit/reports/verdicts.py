@@ -20,11 +20,6 @@ __all__ = ("Verdict", "outcome", "verdicts")
 _ENDS = ("completed", "failed", "cancelled")
 _MOST = 50  # kinds of refused access that are told one by one
 _RECENT = 512  # samples that the estimate looks at
-# A value that came back well and broke a rule ends the flow; the recording has the value, not the error.
-_UNTOLD = (
-    "none of the source's accesses was refused: a value that came back broke a rule. "
-    "vfiokit replay ends with the same error, and names the rule"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +46,7 @@ def verdicts(recording: Recording) -> list[Verdict]:
     Each source of verdicts is a function from a recording; `check/` adds its rules here.
     """
     found: list[Verdict] = []
-    for source in (_outcome, _convergence, _downtime, _stream, _refused, _messages):
+    for source in (_outcome, _failures, _convergence, _downtime, _stream, _refused, _messages):
         found += source(recording)
     return found
 
@@ -75,15 +70,23 @@ def _outcome(recording: Recording) -> Iterator[Verdict]:
         case "completed":
             yield Verdict("good", "The migration completed.", seq)
         case "failed":
-            refused = recording.accesses.valid("error")[recording.accesses.column("side") == "source"]
-            hint = None if len(refused) and refused.any() else _UNTOLD
-            yield Verdict("bad", "The migration failed; the source runs on.", seq, hint=hint)
+            yield Verdict("bad", "The migration failed; the source runs on.", seq)
         case "cancelled":
             yield Verdict("unknown", "The migration was cancelled; the source runs on.", seq)
         case "unfinished":
             yield Verdict("unknown", "The recording ends before the migration does.", seq)
         case _:
             yield Verdict("unknown", "No migration is recorded.")
+
+
+def _failures(recording: Recording) -> Iterator[Verdict]:
+    """What ended a flow, once, but for what is told of the access that was refused."""
+    told = {message for message in texts(recording.accesses, "message") if message is not None}
+    for row in recording.failures.rows(0, _MOST):
+        if row.message not in told and row.error != "MigrationCancelledError":
+            told.add(row.message)
+            text = f"{row.side}: {row.message}" if row.side is not None else row.message
+            yield Verdict("bad", text, int(row.seq), row.rule, row.hint)
 
 
 def _convergence(recording: Recording) -> Iterator[Verdict]:

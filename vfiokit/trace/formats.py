@@ -17,7 +17,7 @@ from vfiokit.trace.conversions import Conversion, Gap, Text, decode, take_apart
 from vfiokit.trace.grammar import Argument, Event
 from vfiokit.trace.hosts import CType
 
-__all__ = ("Format", "Value", "compile_format")
+__all__ = ("Format", "Value", "bits_of", "compile_format")
 
 Value = int | str | None
 """An argument: integers and addresses as int, strings as str, a NULL string as None."""
@@ -29,7 +29,8 @@ _BASE = {"o": 8, "x": 16, "X": 16}
 _COMMA = re.compile(r"\A\),? ")
 
 
-def _bits(conversion: Conversion) -> int:
+def bits_of(conversion: Conversion) -> int:
+    """Return how many bits of its argument a conversion prints."""
     if conversion.macro is not None:
         kind = conversion.macro[4:]
         if kind.startswith("FAST") and kind != "FAST8":
@@ -57,7 +58,7 @@ def _printer(conversion: Conversion) -> tuple[str, Callable[[Value], object] | N
         return f"%{flags.replace('0', '')}{width}s", lambda value: f"{value:#x}" if value else "(nil)"
     if kind == "c":
         return f"%{flags.replace('0', '')}{width}c", lambda value: int(value or 0) & 0xFF
-    bits, signed = _bits(conversion), kind in "di"
+    bits, signed = bits_of(conversion), kind in "di"
     if precision:
         flags = flags.replace("0", "")  # C: with a precision the 0 flag is ignored
     if not signed:
@@ -107,7 +108,7 @@ def _reader(conversion: Conversion, type_: CType) -> tuple[str, Callable[[str], 
     if kind == "c":
         return "(.)", lambda text: _wrap(ord(text), bits, type_.signed)
     # No more digits than the widest value or the padding has: what is longer was not printed by this format.
-    printed = _bits(conversion)
+    printed = bits_of(conversion)
     base = _BASE.get(kind, 10)
     widest = len({8: f"{1 << printed:o}", 16: f"{1 << printed:x}"}.get(base, f"{1 << printed}"))
     most = max(widest, int(conversion.width or 0), int(conversion.precision[1:] or 0))
