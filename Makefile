@@ -4,12 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NOTEBOOK_STAMP := $(VENV)/.installed-notebook
+LAB_SETTINGS := $(VENV)/share/jupyter/lab/settings
 
 .PHONY: help demo notebook test lab bench lint format strip clean
 
 help:
 	@echo "make demo    live-migrate an emulated device under the v5 interface; files in out/demo"
-	@echo "make notebook  JupyterLab, on the first notebook of the course"
+	@echo "make notebook"
+	@echo "             JupyterLab, on the first notebook of the course"
 	@echo "make test    every test, with the lab's guest where QEMU is installed"
 	@echo "make lab     the same migration over a real /dev/vfio, in a guest kernel"
 	@echo "make bench   what it costs, as ratios"
@@ -27,6 +29,8 @@ $(STAMP): pyproject.toml | $(BIN)/python
 
 $(NOTEBOOK_STAMP): pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[notebook]'
+	@mkdir -p $(LAB_SETTINGS)
+	@cp binder/overrides.json $(LAB_SETTINGS)
 	@touch $@
 
 demo: $(STAMP)
@@ -34,7 +38,8 @@ demo: $(STAMP)
 
 # The kernel is started as `python`: the one of .venv has to be found first.
 notebook: $(NOTEBOOK_STAMP)
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m jupyterlab $(LAB_OPTIONS) notebooks/01-first-steps.ipynb
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m jupyterlab --ServerApp.root_dir="$(CURDIR)" \
+	  --LabApp.default_url=/lab/tree/notebooks/01-first-steps.ipynb $(LAB_OPTIONS)
 
 test: $(STAMP)
 	$(BIN)/pytest -n auto --dist loadgroup

@@ -11,16 +11,15 @@ from vfiokit.cli.main import cli
 
 README = Path(__file__).parents[1] / "README.md"
 TEXT = README.read_text()
-DOCS = [README, *(README.parent / "docs" / name for name in ("debugger.md", "pictures.md"))]
-BLOCKS = [
-    pytest.param(code, id=f"{path.stem}-{number}")
-    for path in DOCS
-    for number, code in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL))
+DOCS = [
+    README,
+    *(README.parent / "docs" / f"{name}.md" for name in ("debugger", "panel", "pictures", "report")),
 ]
 
 
-@pytest.mark.parametrize("code", BLOCKS)
-def test_python_blocks_run(code, tmp_path):
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.stem)
+def test_python_blocks_run_one_after_the_other(path, tmp_path):
+    code = "\n".join(re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL))
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", "import vfiokit\n" + code],
         cwd=tmp_path,

@@ -285,7 +285,9 @@ class Emit:
     args: tuple[int | str, ...]
 
     def __str__(self) -> str:
-        return f"trace {self.event}{self.args}"
+        # A state is a number here, as it is in the event.
+        args = tuple(int(arg) if isinstance(arg, int) else arg for arg in self.args)
+        return f"trace {self.event}{args}"
 
 
 @dataclass(frozen=True, slots=True)

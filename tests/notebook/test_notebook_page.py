@@ -138,9 +138,10 @@ def test_bokehjs_is_evaluated_once_however_many_ask(page):
 
 
 def test_a_page_that_missed_a_patch_asks_and_is_whole_again(page):
+    page.clock.install()
     shown = Shown(page)
     shown.load()
-    page.wait_for_timeout(1000)  # it asks once a second at most
+    page.clock.fast_forward(1500)  # it asks once a second at most
     shown.pane.send = lambda content, buffers=None: None  # lost
     with shown.pane.changing():
         shown.text.text = "lost"
@@ -224,6 +225,7 @@ def canvas(page):
     widget = DirtyCanvas(palette, meanings, height=100)
     widget.on_cell(lambda first, pages: f"{pages} pages from {first:#x}")
     widget.show(np.array([[0, 1, 2, 9], [0, 0, 0, 1]], np.uint8), first=1 << 51, each=16, note="<i>note</i>")
+    page.add_style_tag(content=str(DirtyCanvas._css))
     return Kernel(page, widget, DirtyCanvas._esm, page_traits(widget))
 
 
@@ -244,6 +246,17 @@ def test_levels_are_colours_and_a_frame_is_answered(page, canvas):
     page.evaluate("traits => set({...traits, levels: bytes(traits.levels)})", changed)
     assert colours(page) == [[BLUE], [WHITE], [RED]]
     assert canvas.told()[-1] == {"ack": 2}
+
+
+def test_a_lone_dirty_cell_is_seen_where_pixels_are_fewer_than_cells(page, canvas):
+    levels = np.zeros((3, 4000), np.uint8)
+    levels[1, 1234] = 1
+    canvas.widget.show(levels)
+    page.evaluate("traits => set({...traits, levels: bytes(traits.levels)})", page_traits(canvas.widget))
+    above, row, below = colours(page)
+    assert len(row) < 900
+    assert [at for at, colour in enumerate(row) if colour == RED] == [1234 * len(row) // 4000]
+    assert above == below == [WHITE] * len(row)
 
 
 def test_the_cell_under_the_cursor_is_told_exactly_and_as_text(page, canvas):

@@ -32,6 +32,8 @@ _STATIC = Path(__file__).parent / "static"
 class DirtyCanvas(DirectWidget):
     """Shows levels as coloured cells, row by row, the lowest page top left.
 
+    Where there are more cells than pixels, a pixel has the highest level of its cells.
+
     Hover, or focus and arrow keys, tell of a cell its pages, its address and what its level means. Any
     thread may call anything.
 

@@ -19,10 +19,12 @@ from vfiokit.view import Picture, convergence, inspector, regions, states, timel
 from vfiokit.view.link import Link
 from vfiokit.view.theme import Theme
 
-__all__ = ("Page", "PanelPage", "new_pages")
+__all__ = ("MARKS", "POINTS", "Page", "PanelPage", "Together", "new_pages")
 
 _SIDE_BY_SIDE = {"flex": "1 1 420px", "min_width": "0"}
-_MARKS = 4_000  # of a live timeline: more would be a second's work for a page that shows ten a second
+# Of a live line and a live timeline. Each point has its hover text: more of them and a page that is drawn ten
+# times a second is busy with them alone.
+POINTS, MARKS = 500, 4_000
 
 
 class PanelPage(Protocol):
@@ -114,10 +116,14 @@ def new_pages(recording: Recording, look: Theme, side: str) -> list[PanelPage]:
         return Page(title, link, [make(recording, theme=look, link=link, **options) for make in makers])
 
     return [
-        Together("Overview", page("", convergence, side=side), DirtyPage(recording, look, side, small=True)),
+        Together(
+            "Overview",
+            page("", convergence, side=side, points=POINTS),
+            DirtyPage(recording, look, side, small=True),
+        ),
         page("States", states, side=side),
         page("Regions", regions, side=side),
         page("Registers", inspector, side=side),
-        page("Timeline", timeline, marks=_MARKS),
+        page("Timeline", timeline, marks=MARKS),
         DirtyPage(recording, look, side),
     ]

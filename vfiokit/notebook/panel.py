@@ -11,7 +11,7 @@ It has two threads: one performs accesses ("vfiokit-stepper"), one draws what is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from vfiokit.console.display import fact_text
 from vfiokit.debugger import Debugger, Stop, replay
 from vfiokit.errors import VfioError
 from vfiokit.notebook.breakpoint_list import BreakpointList, place_of
+from vfiokit.notebook.direct import heard_directly
 from vfiokit.notebook.fault_switch import FaultSwitch
 from vfiokit.notebook.keep import Keep
 from vfiokit.notebook.keys import Keys
@@ -200,6 +201,7 @@ class Panel(widgets.VBox):
         page = self.pages[self.tabs.selected_index or 0]
         seq = self._seq(at, count)
         page.draw(seq, self._time(seq), next_text)
+        heard_directly(*_all_within(self))  # this thread may have changed any of them
 
     def _seq(self, at: int | None, count: int) -> int | None:
         """Return the number of the last access to be shown; None for the newest."""
@@ -225,6 +227,12 @@ class Panel(widgets.VBox):
         if isinstance(data, dict):
             data["text/html"] = static_html(self.recording, self.look, self.side)
         return data
+
+
+def _all_within(widget: widgets.Widget) -> Iterator[widgets.Widget]:
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from _all_within(child)
 
 
 def panel(

@@ -92,7 +92,7 @@ def _group(title: str, group: list[tuple[str, int]], look: Theme) -> str:
         for name, size in group
     )
     return (
-        f'<div style="flex:{total} 1 220px"><div style="display:flex;gap:1px;height:44px">{bars}</div>'
+        f'<div style="flex:{total} 1 260px"><div style="display:flex;gap:1px;height:44px">{bars}</div>'
         f'<div style="color:{look.muted};border-top:2px solid {look.muted};margin-top:4px;padding-top:2px">'
         f"{title}: {escaped(show_size(total))}, {len(group)} sections</div></div>"
     )
@@ -103,7 +103,7 @@ def _section_color(name: str, look: Theme) -> str:
 
 
 def _bar_legend(look: Theme) -> str:
-    return _keys({_MEMORY: "guest memory", _DATA: "the device"}, look)
+    return _keys({_MEMORY: "guest memory", _DATA: "the device"}, look, "each side to its own scale")
 
 
 def _color(kind: int, look: Theme) -> str:
@@ -156,9 +156,10 @@ def _legend(rows: list[_Row], look: Theme) -> str:
     return _keys({kind: _KINDS[kind] for kind in kinds}, look)
 
 
-def _keys(named: dict[int, str], look: Theme) -> str:
+def _keys(named: dict[int, str], look: Theme, note: str = "") -> str:
     keys = "".join(
         f'<span style="border-left:12px solid {_color(kind, look)};padding:0 14px 0 6px">{name}</span>'
         for kind, name in named.items()
     )
-    return f'<div style="margin:2px 0 8px">{keys}</div>'
+    told = f'<span style="color:{look.muted}">{note}</span>'
+    return f'<div style="margin:2px 0 8px">{keys}{told}</div>'

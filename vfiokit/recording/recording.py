@@ -1,4 +1,4 @@
-"""What happened in a run, as typed columns: accesses, events, samples, states, messages, bitmaps …
+"""What happened in a run, as typed columns: accesses, events, samples, states, bitmaps and more.
 
     recording = Recording("bringup.vfk", metadata={"device": "vfio:0000:3b:00.1"})
     recorder = Recorder(side.host, recording, "source", side.host.clock)

@@ -13,6 +13,8 @@ from vfiokit.view.theme import people_bytes, people_ns
 __all__ = ("Estimate", "estimate")
 
 _WINDOWS = 8  # whose slope is the estimate's
+_TURNS = 64  # … where there is one window only, as of devices without a dirty log
+_ERRORS = 2.0  # standard errors that a slope is away from 0, or it is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ def estimate(samples: Sequence[Any]) -> Estimate:
     """Return when pending falls below the threshold if it goes on as in the last windows.
 
     Within a window, from one sync of the dirty log to the next, pending falls as pages are sent whatever
-    the guest writes. So the highest of each window are compared; within the first window, its samples.
+    the guest writes. So the highest of each window are compared; within the first window, its samples. A
+    slope that is within the scatter of what it was taken from is none.
 
     :param samples: rows of the samples table, of one side, in order
     """
@@ -57,14 +60,18 @@ def estimate(samples: Sequence[Any]) -> Estimate:
     for row in samples:
         if row.syncs not in peaks or row.total > peaks[row.syncs].total:
             peaks[row.syncs] = row
-    compared = list(peaks.values()) if len(peaks) > 1 else list(samples)
-    compared = compared[-_WINDOWS:]
+    compared = list(peaks.values())[-_WINDOWS:] if len(peaks) > 1 else list(samples)[-_TURNS:]
     times = np.array([row.time_ns - last.time_ns for row in compared], float) / 1e9
     if len(compared) < 2 or times[-1] <= times[0]:
         return Estimate("unknown", windows=len(peaks))
     totals = np.array([row.total for row in compared], float)
     away = times - times.mean()
-    slope = float((away * (totals - totals.mean())).sum() / (away * away).sum())
+    spread = float((away * away).sum())
+    slope = float((away * (totals - totals.mean())).sum() / spread)
+    rest = totals - totals.mean() - slope * away
+    error = np.sqrt(float((rest * rest).sum()) / max(1, len(compared) - 2) / spread)
+    if abs(slope) <= _ERRORS * error:
+        slope = 0.0  # it goes up and down
     windows = min(len(peaks), _WINDOWS)
     if slope >= 0:
         return Estimate("never", None, slope, windows)

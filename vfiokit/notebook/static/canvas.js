@@ -34,6 +34,21 @@ function pixels(palette) {
   return new Uint32Array(paint.getImageData(0, 0, 256, 1).data.buffer)
 }
 
+// The highest level of the cells that share a pixel: a lone dirty one is seen.
+function highest(levels, columns, rows, width, height) {
+  if (width === columns && height === rows) return levels
+  const found = new Uint8Array(width * height)
+  const across = Uint32Array.from({ length: columns }, (_, column) => Math.floor((column * width) / columns))
+  for (let row = 0, cell = 0; row < rows; row++) {
+    const start = Math.floor((row * height) / rows) * width
+    for (let column = 0; column < columns; column++, cell++) {
+      const at = start + across[column]
+      if (levels[cell] > found[at]) found[at] = levels[cell]
+    }
+  }
+  return found
+}
+
 class View {
   constructor(model, el) {
     this.model = model
@@ -55,7 +70,7 @@ class View {
     this.canvas.addEventListener("pointerleave", () => this.tell(null))
     this.canvas.addEventListener("keydown", (event) => this.key(event))
     this.canvas.addEventListener("blur", () => this.tell(null))
-    this.resized = new ResizeObserver(() => this.scale())
+    this.resized = new ResizeObserver(() => this.frame())
     this.resized.observe(this.canvas)
     this.look()
     this.frame()
@@ -93,25 +108,21 @@ class View {
     this.columns = columns
     this.levels = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
     if (!rows || !columns || this.levels.length < rows * columns) return
-    if (this.canvas.width !== columns || this.canvas.height !== rows || !this.image) {
-      this.canvas.width = columns
-      this.canvas.height = rows
-      this.image = this.paint.createImageData(columns, rows)
+    const { canvas, pixels } = this
+    // No more pixels than the screen has: what is made smaller is made so here, where no level gets lost.
+    const width = Math.min(columns, Math.round(canvas.clientWidth * devicePixelRatio) || columns)
+    const height = Math.min(rows, Math.round(canvas.clientHeight * devicePixelRatio) || rows)
+    if (canvas.width !== width || canvas.height !== height || !this.image) {
+      canvas.width = width
+      canvas.height = height
+      this.image = this.paint.createImageData(width, height)
       this.words = new Uint32Array(this.image.data.buffer)
-      this.scale()
     }
-    const { levels, words, pixels } = this
+    const levels = highest(this.levels, columns, rows, width, height)
+    const { words } = this
     for (let i = 0; i < words.length; i++) words[i] = pixels[levels[i]]
     this.paint.putImageData(this.image, 0, 0)
     if (this.cell !== null) this.again()
-  }
-
-  // Enlarged, a cell has sharp edges; made smaller, it must not fall between the pixels of the screen.
-  scale() {
-    const { canvas } = this
-    const larger = canvas.clientWidth * devicePixelRatio >= canvas.width &&
-      canvas.clientHeight * devicePixelRatio >= canvas.height
-    canvas.style.imageRendering = larger ? "pixelated" : "auto"
   }
 
   point(event) {
