@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 NOTEBOOK_STAMP := $(VENV)/.installed-notebook
 LAB_SETTINGS := $(VENV)/share/jupyter/lab/settings
 
-.PHONY: help demo notebook test lab bench lint format strip clean
+.PHONY: help demo notebook test lab bench shots lint format strip clean
 
 help:
 	@echo "make demo    live-migrate an emulated device under the v5 interface; files in out/demo"
@@ -15,6 +15,7 @@ help:
 	@echo "make test    every test, with the lab's guest where QEMU is installed"
 	@echo "make lab     the same migration over a real /dev/vfio, in a guest kernel"
 	@echo "make bench   what it costs, as ratios"
+	@echo "make shots   screenshots of every view, the report and the panel; files in out/shots"
 	@echo "make lint    ruff, mypy, import-linter"
 
 $(BIN)/python:
@@ -49,6 +50,9 @@ lab: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+shots: $(STAMP)
+	$(BIN)/python -m tests.shots
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
