@@ -19,6 +19,7 @@ from bokeh.document import Document
 from bokeh.model import Model
 from bokeh.models import ColumnDataSource
 
+from vfiokit.recording.schema import BESIDE
 from vfiokit.reports.blocks import block, json_block
 from vfiokit.view.link import MOMENT
 from vfiokit.view.picture import origin_ns
@@ -173,7 +174,7 @@ class _Values:
 
 def _times(recording: Recording, moments: list[int]) -> list[float]:
     """Return when each moment was, ns since the first record."""
-    names = [name for name in recording.tables if name not in ("bitmaps", "blocks")]
+    names = [name for name in recording.tables if name not in BESIDE]
     numbers = np.concatenate([recording.tables[name].column("seq").astype(np.int64) for name in names])
     times = np.concatenate([recording.tables[name].column("time_ns") for name in names])
     order = np.argsort(numbers, kind="stable")
