@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,7 +13,7 @@ from vfiokit.accesses import Enter, Flow, Sample, Say
 from vfiokit.clock import Clock
 from vfiokit.device.base import Device
 from vfiokit.device.dma_memory import DmaMemory, allocate
-from vfiokit.errors import AddressError, DeviceError
+from vfiokit.errors import AddressError, DeviceBusyError, DeviceError
 from vfiokit.host import Host
 from vfiokit.protocol.v5.quirks import INTERFACE, Profile
 from vfiokit.recording import Recorder, Recording, Section
@@ -91,7 +92,7 @@ class Side:
             if blocks:
                 self.memory = GuestMemory(blocks, [area.view for area in self._areas])
             for block, device in itertools.product(blocks, self.devices):
-                device.map_dma(block.address, self.memory.view(block.name))  # type: ignore[union-attr]
+                self._map(device, block.address, self.memory.view(block.name))  # type: ignore[union-attr]
                 self._mapped.append((device, block.address, block.size))
         except BaseException:
             self.close()
@@ -128,6 +129,21 @@ class Side:
                 why = "no RAM: addresses of the devices' own regions"
                 found.append(Section("skipped", "pci hole", end, above.address - end, why=why))
         return tuple(found)
+
+    def _map(self, device: Device, address: int, memory: memoryview) -> None:
+        try:
+            device.map_dma(address, memory)
+        except DeviceError as error:
+            if error.errno != errno.EEXIST:
+                raise
+            # A device that was just opened has no mappings: a notebook's cell that is run again finds it so.
+            raise DeviceBusyError(
+                device.name,
+                error.operation,
+                errno.EEXIST,
+                rule="a device has the memory of one VM at a time",
+                hint="it is in another session: close() that debugger, or open the device anew",
+            ) from error
 
     def plug(self) -> None:
         """Realize every device in the VM, in order."""

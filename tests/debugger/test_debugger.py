@@ -13,6 +13,7 @@ from vfiokit.debugger import Breakpoint, Moment, flow_stack
 from vfiokit.debugger.conditions import number, parse_condition
 from vfiokit.errors import (
     AddressError,
+    DeviceBusyError,
     MigrationCancelledError,
     MigrationFailedError,
     RuleError,
@@ -298,3 +299,12 @@ def test_any_text_is_a_condition_or_an_error(text):
         parse_condition(text)({"a": 1})
     except AddressError:
         pass
+
+
+def test_a_device_that_is_in_a_session_is_told_to_be():
+    (source,), _ = devices()
+    first = vfiokit.debug(source, memory=MEMORY)
+    with pytest.raises(DeviceBusyError, match=r"(?s)dev0.*in another session"):
+        vfiokit.debug(source, memory=MEMORY)
+    first.close()
+    vfiokit.debug(source, memory=MEMORY).close()

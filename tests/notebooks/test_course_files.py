@@ -1,6 +1,7 @@
 """The course's notebooks as they lie in git: no outputs, stable, short, and whole."""
 
 import re
+from pathlib import Path
 
 import pytest
 from course_files import FOLDER, NOTEBOOKS, ROOT, code, prose, read
@@ -82,3 +83,8 @@ def test_the_table_of_contents_has_them_all():
     text = (FOLDER / "README.md").read_text()
     for path in NOTEBOOKS:
         assert f"]({path.name})" in text
+
+
+def test_every_exercise_is_solved_somewhere_in_the_tests():
+    solved = "".join(path.read_text() for path in Path(__file__).parent.glob("test_course_*.py"))
+    assert [number for number in numbers() if f'"{number}"' not in solved] == []
