@@ -1,30 +1,14 @@
 """The panel's controls, each by itself: slider, breakpoints, fault switch, keys, buttons."""
 
 import pytest
+from sessions import new_debugger
 
 import vfiokit
-from vfiokit.addresses import open_device
-from vfiokit.clock import SimulatedClock
 from vfiokit.notebook.breakpoint_list import PLACES, BreakpointList, place_of
 from vfiokit.notebook.fault_switch import FAULTS, FaultSwitch
 from vfiokit.notebook.keys import Keys
 from vfiokit.notebook.rewind import Rewind
 from vfiokit.notebook.toolbar import VERBS, Toolbar
-
-WORK = "emulated:v5?state=256K&chunk=64K&dirty=1M/s&dma=1M/s"
-
-
-def new_debugger(more=""):
-    clock = SimulatedClock()
-    ends = [open_device(f"{WORK}{more}&name={name}", clock=clock) for name in "ab"]
-    return vfiokit.debug(*ends, memory=1 << 20)
-
-
-@pytest.fixture
-def dbg():
-    debugger = new_debugger()
-    yield debugger
-    debugger.close()
 
 
 @pytest.fixture

@@ -2,19 +2,11 @@
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from sessions import new_ends
 
 import vfiokit
-from vfiokit.addresses import open_device
-from vfiokit.clock import SimulatedClock
 from vfiokit.debugger import Debugger
 from vfiokit.recording import Recording
-
-WORK = "emulated:v5?state=256K&chunk=64K&dirty=1M/s&dma=1M/s"
-
-
-def ends():
-    clock = SimulatedClock()
-    return [open_device(f"{WORK}&name={name}", clock=clock) for name in "ab"]
 
 
 @pytest.fixture
@@ -28,7 +20,7 @@ def shell(capsys):
 
 @pytest.fixture
 def dbg(shell):
-    debugger = vfiokit.debug(*ends(), memory=1 << 20)
+    debugger = vfiokit.debug(*new_ends(), memory=1 << 20)
     shell.user_ns["dbg"] = debugger
     yield debugger
     debugger.close()
@@ -79,7 +71,7 @@ def test_the_side_that_was_chosen_stays_chosen(shell, dbg, capsys):
 
 
 def test_another_debugger_is_used_by_its_name(shell, dbg, capsys):
-    other = vfiokit.debug(*ends(), memory=1 << 20)
+    other = vfiokit.debug(*new_ends(), memory=1 << 20)
     shell.user_ns["other"] = other
     shell.run_line_magic("vfio", "use other")
     shell.run_line_magic("vfio", "step")
@@ -96,7 +88,7 @@ def test_without_a_debugger_it_says_how_to_make_one(shell, line):
 
 
 def test_every_run_of_a_cell_is_recorded(shell, capsys, tmp_path):
-    shell.user_ns.update(ends=ends, vfiokit=vfiokit)
+    shell.user_ns.update(ends=new_ends, vfiokit=vfiokit)
     folder = tmp_path / "run.vfk"
     shell.run_cell_magic(
         "vfio_record", f"run -o {folder}", "report = vfiokit.migrate(*ends(), memory=1 << 20)"
@@ -112,7 +104,7 @@ def test_every_run_of_a_cell_is_recorded(shell, capsys, tmp_path):
 
 
 def test_of_several_runs_there_is_a_list_and_of_none_a_word(shell, capsys):
-    shell.user_ns.update(ends=ends, vfiokit=vfiokit)
+    shell.user_ns.update(ends=new_ends, vfiokit=vfiokit)
     shell.run_cell_magic("vfio_record", "two", "for _ in range(2): vfiokit.migrate(*ends(), memory=1 << 20)")
     assert [type(one) for one in shell.user_ns["two"]] == [Recording, Recording]
     shell.run_cell_magic("vfio_record", "none", "1 + 1")
@@ -121,7 +113,7 @@ def test_of_several_runs_there_is_a_list_and_of_none_a_word(shell, capsys):
 
 
 def test_a_cell_that_fails_keeps_its_recording_and_its_error(shell, capsys):
-    shell.user_ns.update(ends=ends, vfiokit=vfiokit)
+    shell.user_ns.update(ends=new_ends, vfiokit=vfiokit)
     cell = "vfiokit.migrate(*ends(), memory=1 << 20)\nraise ValueError('after it')"
     with pytest.raises(ValueError, match="after it"):
         shell.run_cell_magic("vfio_record", "kept", cell)

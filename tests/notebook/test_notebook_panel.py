@@ -4,28 +4,12 @@ import threading
 
 import nbformat
 import pytest
+from sessions import WORK, new_debugger
 
 import vfiokit
-from vfiokit.addresses import open_device
-from vfiokit.clock import SimulatedClock
 from vfiokit.errors import RecordingError
 from vfiokit.notebook.in_flight import InFlight
 from vfiokit.recording import Recording
-
-WORK = "emulated:v5?state=256K&chunk=64K&dirty=1M/s&dma=100M/s"
-
-
-def new_debugger(more=""):
-    clock = SimulatedClock()
-    ends = [open_device(f"{WORK}{more}&name={name}", clock=clock) for name in "ab"]
-    return vfiokit.debug(*ends, memory=1 << 20)
-
-
-@pytest.fixture
-def dbg():
-    debugger = new_debugger()
-    yield debugger
-    debugger.close()
 
 
 @pytest.fixture
@@ -150,9 +134,7 @@ def test_an_error_is_told_with_its_rule_and_hint_and_escaped(dbg):
 
 
 def test_a_device_named_like_a_tag_is_text_everywhere():
-    clock = SimulatedClock()
-    ends = [open_device(f"{WORK}&name={name}", clock=clock) for name in ("<script>a", "<script>b")]
-    debugger = vfiokit.debug(*ends, memory=1 << 20)
+    debugger = new_debugger(names=("<script>a", "<script>b"))
     made = vfiokit.panel(debugger)
     made.painter.stop()
     press(made, "Finish")

@@ -4,24 +4,9 @@ import threading
 
 import pytest
 
-import vfiokit
-from vfiokit.addresses import open_device
-from vfiokit.clock import SimulatedClock
 from vfiokit.debugger import Breakpoint, Stop
 from vfiokit.errors import StateError
 from vfiokit.notebook.stepper import Stepper
-
-WORK = "emulated:v5?state=256K&chunk=64K&dirty=1M/s&dma=1M/s"
-
-
-@pytest.fixture
-def dbg():
-    clock = SimulatedClock()
-    debugger = vfiokit.debug(
-        *(open_device(f"{WORK}&name={name}", clock=clock) for name in "ab"), memory=1 << 20
-    )
-    yield debugger
-    debugger.close()
 
 
 @pytest.fixture
