@@ -1,6 +1,6 @@
 """The live display's parts in a real JupyterLab, counted in the page, against the widget that is in stock.
 
-Each notebook draws at 15 Hz a convergence of a recording that grows, and a heatmap of 1024 x 1024 cells:
+Each notebook draws at 20 Hz a convergence of a recording that grows, and a heatmap of 1024 x 1024 cells:
 
 - panes: `BokehPane` and `DirtyCanvas`, as in the panel; the same again while a thread records events as fast
   as it can
@@ -25,7 +25,8 @@ from benchmarks.cdp import Page, browser_page
 from benchmarks.measure import Pair
 from tests.jupyter_lab import READY_JS, RUN_ALL_JS, Lab, jupyter_lab, write_notebook
 
-HZ = 15
+HZ = 20  # more than the aim, so that the page is what limits it
+AIM = 15
 SECONDS = 10
 PATIENCE = 5000  # ms that are waited for a cell's answer
 
@@ -218,7 +219,7 @@ def compared(name: str, ours: Seen, other_name: str, other: Seen) -> Iterator[Pa
     """Yield the rows of two notebooks."""
     names = f"{name} / {other_name}: "
     rate = "{:.1f} /s"
-    yield Pair(names + "updates", ours.rate, other.rate, ours.rate / other.rate, rate, f"aim {HZ}/s, 3")
+    yield Pair(names + "updates", ours.rate, other.rate, ours.rate / other.rate, rate, f"aim {AIM}/s, 3")
     milliseconds = "{:.0f} ms"
     for text, aim, of in (
         ("median delay", "aim < 100 ms", lambda one: statistics.median(one.delays)),

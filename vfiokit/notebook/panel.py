@@ -248,7 +248,7 @@ def panel(
 
     :param what: a debugger; a recording or its folder, as a session left it
     :param theme: "light" or "dark"
-    :param hz: how often it is drawn, a second; at most 15
+    :param hz: how often it is drawn, a second; a page shows some 15
     :param side: whose pictures: "source" if there is one
     :raises RecordingError: it cannot be read, or was not made by a session
     """
