@@ -8,8 +8,7 @@ time. Every verb returns a `Stop`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from vfiokit import accesses as a
@@ -69,6 +68,7 @@ class Debugger:
         self.pace = 0.0
         self._close = close
         self._alone = threading.RLock()
+        self._held = _Held(self._alone)
         self._paused = threading.Event()
 
     # What is seen
@@ -249,14 +249,10 @@ class Debugger:
 
     # How
 
-    @contextmanager
-    def _only(self, verb: str) -> Iterator[None]:
+    def _only(self, verb: str) -> _Held:
         if not self._alone.acquire(blocking=False):
             raise StateError(verb, "a debugger that another thread runs", ("one that stands: pause() it",))
-        try:
-            yield
-        finally:
-            self._alone.release()
+        return self._held
 
     def _go(self, done: Callable[[Stop], bool], side: str | None) -> Stop:
         with self._only("run"):
@@ -321,6 +317,21 @@ class Debugger:
         return (
             isinstance(access, a.Take) and pipe is not None and not pipe.closed and pipe.backlog < access.size
         )
+
+
+class _Held:
+    """A lock that is held, to be let go at the end of a ``with``: made once, since `step` is called often."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc: object) -> None:
+        self._lock.release()
 
 
 def _marked(row: Any) -> list[tuple[int, int]]:
