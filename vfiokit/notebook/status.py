@@ -30,7 +30,7 @@ def status_html(moment: Moment, look: Theme) -> str:
                 )
         if side.sample is not None:
             facts.append(("turn", f"{side.sample.turn}, {show_size(side.sample.total)} of all pending"))
-        cells = "".join(
+        cells = " ".join(  # with room to go on in the next line
             f'<span style="margin-right:14px;white-space:nowrap"><span style="color:{look.muted}">'
             f"{escaped(label)}</span> <b>{escaped(text)}</b></span>"
             for label, text in facts
