@@ -108,14 +108,19 @@ def test_notebook_one_is_stepped_to_stop_and_copy_reloaded_and_stepped_on(lab, b
     wait_for(page, f"after {before + 4:,} accesses")
 
     place = page.locator(".vfiokit-panel input[type=text]").first
-    place.fill("state stop-and-copy")
+    # Up to the loop's last accesses, then by Step alone into stop-and-copy.
+    place.fill("state finish-migrate side source")
     place.press("Tab")
     page.locator("button.vfiokit-until").first.click()
-    wait_for(page, "here\\s+stop-and-copy")
+    wait_for(page, "VM\\s+finish-migrate")
     reached = status(page)
     assert reached == kernel_status(page)
-    step.click()
-    wait_for(page, f"after {reached[0] + 1:,} accesses")
+    assert reached[1] == "pre-copy"
+    while reached[1] == "pre-copy":
+        step.click()
+        wait_for(page, f"after {reached[0] + 1:,} accesses")
+        reached = status(page)
+        assert reached == kernel_status(page)
     stepped = status(page)
     assert stepped[1] == "stop-and-copy"
     assert stepped == kernel_status(page)

@@ -28,7 +28,7 @@ def dbg(shell):
 
 def test_the_extension_loads_bokehjs_once_without_an_address(monkeypatch):
     published = []
-    monkeypatch.setattr("IPython.display.display", published.append)
+    monkeypatch.setattr("vfiokit.notebook.extension.display", published.append)
     made = InteractiveShell()
     made.run_line_magic("load_ext", "vfiokit")
     (html,) = [shown.data for shown in published]

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 
+import pytest
 from bokeh.document import Document
 from bokeh.layouts import column
 
@@ -64,16 +65,26 @@ def test_a_devices_name_does_not_end_the_script():
     assert "alert(1)" in text
 
 
-def test_without_bokeh_the_error_names_the_extra():
-    program = """
+@pytest.mark.parametrize(
+    ("package", "use"),
+    [
+        ("bokeh", "import vfiokit.view"),
+        ("jinja2", "vfiokit.report"),
+        ("ipywidgets", "vfiokit.panel"),
+        ("anywidget", "vfiokit.load_ipython_extension(None)"),
+    ],
+)
+def test_without_a_package_of_the_extra_the_error_names_both(package, use):
+    program = f"""
 import sys
-sys.modules["bokeh"] = None  # importing it fails as if it were not installed
+sys.modules[{package!r}] = None  # importing it fails as if it were not installed
+import vfiokit
 from vfiokit.errors import MissingExtraError
 try:
-    import vfiokit.view
+    {use}
 except MissingExtraError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "bokeh" in done.stdout
+    assert package in done.stdout
     assert "vfiokit[notebook]" in done.stdout

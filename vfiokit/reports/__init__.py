@@ -12,6 +12,14 @@
 Needs bokeh: ``pip install 'vfiokit[notebook]'``.
 """
 
+from vfiokit.errors import MissingExtraError
+
+try:
+    import bokeh as _bokeh  # noqa: F401
+    import jinja2 as _jinja2  # noqa: F401
+except ImportError as error:
+    raise MissingExtraError(str(error.name), "notebook") from error
+
 from vfiokit.reports.embedded import extract
 from vfiokit.reports.notebooks import export_notebook
 from vfiokit.reports.page import report
