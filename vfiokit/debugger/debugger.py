@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from vfiokit import accesses as a
 from vfiokit.debugger import flow_stack
+from vfiokit.debugger.alone import Alone
 from vfiokit.debugger.breakpoints import Breakpoint
+from vfiokit.debugger.dirtied import dirtied
 from vfiokit.debugger.ends import End, Override
 from vfiokit.debugger.moment import Fact, Moment
 from vfiokit.debugger.stops import Stop
 from vfiokit.errors import AddressError, MigrationCancelledError, StateError, VfioError
 from vfiokit.protocol.v5.meanings import explain
-from vfiokit.recording.bitmaps import ranges
 from vfiokit.runner import StarvedError
 from vfiokit.streams import Pipe
 
@@ -67,8 +68,7 @@ class Debugger:
         self.faulty = dict(faulty or {})
         self.pace = 0.0
         self._close = close
-        self._alone = threading.RLock()
-        self._held = _Held(self._alone)
+        self._alone = Alone()
         self._paused = threading.Event()
 
     # What is seen
@@ -130,14 +130,7 @@ class Debugger:
         Each is (first page number, pages), of 4 KiB or as the device was asked for; from the recording's
         bitmaps, all reports so far taken together.
         """
-        end = len(self.history) if count is None else count
-        found: list[tuple[int, int]] = []
-        for row in self.recording.bitmaps:
-            if row.seq >= end:
-                break
-            if row.kind == "mark" and row.side == side:
-                found += _marked(row)
-        return _merged(found)
+        return dirtied(self.recording, side, len(self.history) if count is None else count)
 
     # The verbs
 
@@ -150,7 +143,7 @@ class Debugger:
         :param errno: the access fails with it and is not performed
         """
         override = Override(value, errno) if value is not None or errno is not None else None
-        with self._only("step"):
+        with self._alone.only("step"):
             stop = Stop("step", side or self.side)
             for _ in range(count):
                 stop = self._one(side, override)
@@ -223,7 +216,7 @@ class Debugger:
         here = self.ends.get(SOURCE)
         if here is None or here.done:
             raise StateError("cancel", "a migration that has ended", ("one that goes on",))
-        with self._only("cancel"):
+        with self._alone.only("cancel"):
             self._perform(SOURCE, Override(error=MigrationCancelledError("cancelled in the debugger")))
             for name in (SOURCE, DESTINATION):
                 self._drain(name)
@@ -249,13 +242,8 @@ class Debugger:
 
     # How
 
-    def _only(self, verb: str) -> _Held:
-        if not self._alone.acquire(blocking=False):
-            raise StateError(verb, "a debugger that another thread runs", ("one that stands: pause() it",))
-        return self._held
-
     def _go(self, done: Callable[[Stop], bool], side: str | None) -> Stop:
-        with self._only("run"):
+        with self._alone.only("run"):
             self._paused.clear()
             return self._run(done, side)
 
@@ -317,37 +305,3 @@ class Debugger:
         return (
             isinstance(access, a.Take) and pipe is not None and not pipe.closed and pipe.backlog < access.size
         )
-
-
-class _Held:
-    """A lock that is held, to be let go at the end of a ``with``: made once, since `step` is called often."""
-
-    __slots__ = ("_lock",)
-
-    def __init__(self, lock: threading.RLock) -> None:
-        self._lock = lock
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *exc: object) -> None:
-        self._lock.release()
-
-
-def _marked(row: Any) -> list[tuple[int, int]]:
-    """Return the runs of one row of the bitmaps table: first page, page after the last."""
-    if row.bitmap is None:
-        return [(row.pfn, row.pfn + row.pages)]
-    return [(row.pfn + start, row.pfn + end) for start, end in ranges(row.bitmap, row.pages).tolist()]
-
-
-def _merged(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return runs that may overlap as runs that do not: first page, pages."""
-    merged: list[tuple[int, int]] = []
-    for start, end in sorted(runs):
-        if merged and start <= sum(merged[-1]):
-            first, pages = merged[-1]
-            merged[-1] = (first, max(pages, end - first))
-        else:
-            merged.append((start, end - start))
-    return merged
