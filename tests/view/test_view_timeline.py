@@ -3,13 +3,17 @@
 import errno
 import random
 
+import numpy as np
 import pytest
 from bokeh.models import FactorRange, GlyphRenderer, Legend, Range1d
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vfiokit.accesses import Emit, Now, Read
 from vfiokit.errors import AccessError
 from vfiokit.recording import Recording
 from vfiokit.view import timeline
+from vfiokit.view.marks import spread
 
 
 def read(recording, time_ns, value, device="dev0", error=None, took=100):
@@ -70,14 +74,38 @@ def test_the_newest_are_shown_and_the_cut_is_said():
     recording = Recording()
     for number in range(50):
         read(recording, number * 1000, number)
-    picture = timeline(recording, marks=20)
+    picture = timeline(recording, marks=20, newest=True)
     assert drawn(picture)[0]["x"].tolist() == [number * 1000 for number in range(40, 50)]
     assert "the newest 10 of 50 accesses" in picture.root.children[0].text
 
 
+def test_marks_are_spread_over_the_run_and_the_refused_come_first():
+    recording = Recording()
+    for number in range(1000):  # a burst, then silence with an access now and then
+        read(recording, number if number < 900 else number * 1000, number)
+    for number in range(3):
+        read(recording, 1_000_000 + number * 1000, None, error=refusal())
+    picture = timeline(recording, marks=200)
+    accesses, refused, _ = drawn(picture)
+    assert len(refused["x"]) == 3
+    assert len(accesses["x"]) + 3 == 100
+    assert sum(x < 900 for x in accesses["x"]) > 70
+    assert sum(x >= 900_000 for x in accesses["x"]) > 10
+    assert "spread over the run, of 1,003 accesses" in picture.root.children[0].text
+
+
+@given(st.lists(st.integers(0, 10**12), min_size=1, max_size=300), st.integers(2, 50), st.data())
+def test_a_spread_rises_has_what_is_wanted_and_not_too_much(times, most, data):
+    wanted = sorted(data.draw(st.sets(st.integers(0, len(times) - 1), max_size=most)))
+    found = spread(np.array(sorted(times)), most, wanted).tolist()
+    assert found == sorted(set(found))
+    assert set(wanted) <= set(found) <= set(range(len(times)))
+    assert len(found) <= most or len(times) <= most
+
+
 def test_reading_on_gives_what_reading_all_gives():
     recording, pick = Recording(), random.Random(3)
-    live = timeline(recording, marks=30)
+    live = timeline(recording, marks=30, newest=True)
     for number in range(120):
         for _ in range(pick.choice((0, 1, 3, 20))):
             kind = pick.randrange(4)
@@ -87,7 +115,7 @@ def test_reading_on_gives_what_reading_all_gives():
                 refused = kind == 1 and number % 40 < 20
                 read(recording, number * 100, number, error=refusal() if refused else None)
         live.update()
-        for now, whole in zip(drawn(live), drawn(timeline(recording, marks=30)), strict=True):
+        for now, whole in zip(drawn(live), drawn(timeline(recording, marks=30, newest=True)), strict=True):
             assert {name: list(some) for name, some in now.items()} == {
                 name: list(some) for name, some in whole.items()
             }

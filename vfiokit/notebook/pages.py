@@ -124,6 +124,6 @@ def new_pages(recording: Recording, look: Theme, side: str) -> list[PanelPage]:
         page("States", states, side=side),
         page("Regions", regions, side=side),
         page("Registers", inspector, side=side),
-        page("Timeline", timeline, marks=MARKS),
+        page("Timeline", timeline, marks=MARKS, newest=True),
         DirtyPage(recording, look, side),
     ]

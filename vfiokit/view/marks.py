@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from vfiokit.recording.tables import Table
 
-__all__ = ("COLUMNS", "of_accesses", "of_events")
+__all__ = ("COLUMNS", "of_accesses", "of_events", "spread")
 
 COLUMNS = ("seq", "lane", "x", "end", "what", "time", "for", "text")
 _LONGEST = 24  # letters of a lane's name
@@ -64,6 +64,24 @@ def of_events(rows: Table, origin: int, devices: set[str]) -> dict[str, NDArray[
     columns["end"] = columns["x"]
     none = _objects([exact_ns(0)] * len(rows))
     return columns | {"what": _each(texts(rows, "name"), make=plain), "for": none, "text": _objects(told)}
+
+
+def spread(times: NDArray[np.int64], most: int, wanted: Iterable[int] = ()) -> NDArray[np.int64]:
+    """Return the numbers of at most *most* rows, rising: all if there are few.
+
+    Those *wanted* first, then half of the others even over time, and the rest even over the rows: neither
+    a long silence nor a burst has all of them.
+
+    :param times: of the rows, ns, rising
+    """
+    count = len(times)
+    if count <= most:
+        return np.arange(count)
+    first = np.fromiter(wanted, np.int64)[:most]
+    over_time = np.searchsorted(times, np.linspace(times[0], times[-1], (most - len(first)) // 2))
+    chosen = np.union1d(first, over_time)
+    rest = np.setdiff1d(np.arange(count), chosen)
+    return np.union1d(chosen, rest[np.linspace(0, len(rest) - 1, most - len(chosen)).astype(np.int64)])
 
 
 def _columns(rows: Table, origin: int, devices: list[str | None], sides: Any) -> dict[str, NDArray[Any]]:

@@ -21,7 +21,7 @@ from bokeh.models.ui import UIElement
 from bokeh.resources import Resources
 
 from vfiokit.errors import RecordingError
-from vfiokit.recording.tables import Fixed, Table
+from vfiokit.recording.tables import Table
 from vfiokit.view.embed import piece_of_page
 from vfiokit.view.theme import LIGHT, Theme, plain
 
@@ -36,7 +36,6 @@ __all__ = (
     "Picture",
     "decimate",
     "fill",
-    "frozen",
     "last_ns",
     "origin_ns",
     "row_counts",
@@ -157,11 +156,6 @@ def origin_ns(recording: Recording) -> int:
     All pictures of a recording share it, so their time axes can be linked.
     """
     return min((_time(table, 0) for table in recording.tables.values() if len(table)), default=0)
-
-
-def frozen(table: Table, start: int = 0) -> Table:
-    """Return a table's rows from *start* as they are now: columns of one length, whatever is appended."""
-    return Table(table.name, Fixed(table.to_arrow().slice(start)))
 
 
 def texts(table: Table, name: str) -> NDArray[Any]:

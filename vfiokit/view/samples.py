@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from vfiokit.view.picture import frozen
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -49,7 +47,7 @@ class Samples:
         """Read on; return whether anything came."""
         if len(self.recording.samples) == self._seen:
             return False
-        new = frozen(self.recording.samples, self._seen)
+        new = self.recording.samples.tail(self._seen)
         self._seen += len(new)
         rows = np.flatnonzero(new.column("side") == self.side)
         if not len(rows):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vfiokit.view.picture import frozen, texts
+from vfiokit.view.picture import texts
 
 if TYPE_CHECKING:
     from vfiokit.recording import Recording
@@ -47,7 +47,7 @@ class StateAccesses:
             self.all.sort(key=lambda one: one.seq)
 
     def _new_accesses(self) -> list[StateAccess]:
-        new = frozen(self.recording.accesses, self._accesses)
+        new = self.recording.accesses.tail(self._accesses)
         self._accesses += len(new)
         places = (texts(new, "what") == "device_state").nonzero()[0]
         if not len(places):

@@ -2,8 +2,8 @@
 
 An access is a bar as long as it took, with a mark where it began, so that those of no length are seen;
 refused ones are crosses. What no device is named in (the stream, pages, the clock) has the lane "vmm".
-The newest are shown when there are more than the cap, and the picture says so. Of a live recording only
-what is new is read and sent to the page.
+When there are more than the cap, those that are shown are spread over the whole run, or are the newest, as
+the picture says. With the newest, only what is new is read and sent to the page, as a live one needs it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from bokeh.layouts import column
 from bokeh.models import ColumnDataSource, DataRange1d, FactorRange, Range
 
 from vfiokit.view.legends import add_key
-from vfiokit.view.marks import COLUMNS, of_accesses, of_events
-from vfiokit.view.picture import Picture, frozen, origin_ns, row_counts, texts
+from vfiokit.view.marks import COLUMNS, of_accesses, of_events, spread
+from vfiokit.view.picture import Picture, origin_ns, row_counts, texts
 from vfiokit.view.theme import Theme, add_hover, escaped, new_figure, new_note, theme, time_axis
 
 if TYPE_CHECKING:
@@ -34,18 +34,21 @@ def timeline(
     *,
     theme: str | Theme = "light",
     marks: int = MARKS,
+    newest: bool = False,
     x_range: Range | None = None,
     link: Link | None = None,
 ) -> Picture:
     """Return the picture of all accesses and trace events.
 
-    :param marks: at most as many are drawn, half of them accesses, half events: the newest. A live page
-        of a fast device wants fewer, as all that are new go to the browser ten times a second: 4000
+    :param marks: at most as many are drawn, half of them accesses, half events. A live page of a fast device
+        wants fewer, as all that are new go to the browser ten times a second: 4000
+    :param newest: draw the newest, which costs what is new. Else they are spread over the run: evenly over
+        time and over the accesses, and every refused access first
     :param x_range: the time axis of another picture, to be linked with it
     :param link: shares the moment with other pictures: a tap on a mark chooses it
     :raises AddressError: there is no such theme
     """
-    drawn = _Timeline(recording, _theme(theme), marks, x_range, link)
+    drawn = _Timeline(recording, _theme(theme), marks, newest, x_range, link)
     picture = Picture(recording, drawn.root, drawn.refresh, drawn.look, link)
     picture.update()
     return picture
@@ -56,9 +59,16 @@ _theme = theme
 
 class _Timeline:
     def __init__(
-        self, recording: Recording, look: Theme, marks: int, x_range: Range | None, link: Link | None
+        self,
+        recording: Recording,
+        look: Theme,
+        marks: int,
+        newest: bool,
+        x_range: Range | None,
+        link: Link | None,
     ) -> None:
         self.recording, self.look, self.half = recording, look, max(1, marks // 2)
+        self.newest = newest
         self._seen: tuple[int, ...] | None = None
         self._accesses_read = self._events_read = 0  # rows
         self._refused_rows = np.zeros(0, np.int64)  # of those shown
@@ -115,8 +125,10 @@ class _Timeline:
             return False
         self._seen = counts
         origin = origin_ns(self.recording)
-        accesses = self._read_accesses(origin)
-        events = self._read_events(origin)
+        if self.newest:
+            accesses, events = self._read_accesses(origin), self._read_events(origin)
+        else:
+            accesses, events = self._spread(origin)
         lanes = {
             lane for source in (self.accesses, self.refused, self.events) for lane in source.data["lane"]
         }
@@ -125,8 +137,25 @@ class _Timeline:
             self.factors.factors = order
             self.plot.height = 150 + 46 * max(2, len(order))
         self.plot.visible = bool(order)
-        self.said.text = _words(*accesses, *events)
+        self.said.text = _words(*accesses, *events, self.newest)
         return True
+
+    def _spread(self, origin: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Show what there is anew; return how many accesses and events are shown, and how many there are."""
+        accesses, events = self.recording.accesses.tail(0), self.recording.events.tail(0)
+        refused = np.flatnonzero(accesses.valid("error")) if len(accesses) else ()
+        some = accesses.take(spread(accesses.column("time_ns"), self.half, refused))
+        few = events.take(spread(events.column("time_ns"), self.half))
+        columns, wrong = of_accesses(some, origin)
+        self.accesses.data = {name: values[~wrong] for name, values in columns.items()}
+        self.refused.data = {name: values[wrong] for name, values in columns.items()}
+        self.events.data = of_events(few, origin, self._devices(accesses))
+        return (len(some), len(accesses)), (len(few), len(events))
+
+    def _devices(self, *tables: Table) -> set[str]:
+        """Return the devices that are named; "vm" and "migration" are none."""
+        self._named.update(*(texts(table, "device").tolist() for table in tables))
+        return {*self._named, *texts(self.recording.states, "machine").tolist()} - {None, "vm", "migration"}
 
     def _read_accesses(self, origin: int) -> tuple[int, int]:
         """Read on; return how many are shown, and how many there are."""
@@ -134,7 +163,7 @@ class _Timeline:
         total = self._accesses_read = first + len(rows)
         shown = min(total, self.half)
         if len(rows):
-            self._named.update(texts(rows, "device").tolist())
+            self._devices(rows)
             columns, wrong = of_accesses(rows, origin)
             numbers = np.concatenate([self._refused_rows, first + np.flatnonzero(wrong)])
             self._refused_rows = numbers[numbers >= total - shown]
@@ -145,7 +174,7 @@ class _Timeline:
 
     def _read_events(self, origin: int) -> tuple[int, int]:
         """Read on; return how many are shown, and how many there are."""
-        known = {*self._named, *texts(self.recording.states, "machine").tolist()} - {None, "vm", "migration"}
+        known = self._devices()
         if known != self._known:  # whose lane an event is on may be told only now
             self._known, self._events_read = known, 0
             self.events.data = {name: [] for name in COLUMNS}
@@ -160,7 +189,7 @@ class _Timeline:
 def _newest(table: Table, seen: int, most: int) -> tuple[int, Table]:
     """Return the newest of the rows from *seen* on, at most as many, and the number of the first."""
     first = max(seen, len(table) - most)
-    return first, frozen(table, first)
+    return first, table.tail(first)
 
 
 def _append(source: ColumnDataSource, new: dict[str, Any], keep: int) -> None:
@@ -174,10 +203,11 @@ def _append(source: ColumnDataSource, new: dict[str, Any], keep: int) -> None:
         source.stream(new, rollover=keep)
 
 
-def _words(accesses: int, all_accesses: int, events: int, all_events: int) -> str:
+def _words(accesses: int, all_accesses: int, events: int, all_events: int, newest: bool) -> str:
     if not all_accesses and not all_events:
         return escaped("No accesses and no trace events are recorded yet: there is nothing to show.")
     parts = []
     for shown, there, name in ((accesses, all_accesses, "accesses"), (events, all_events, "trace events")):
-        parts.append(f"the newest {shown:,} of {there:,} {name}" if shown < there else f"{there:,} {name}")
+        some = f"the newest {shown:,}" if newest else f"{shown:,}, spread over the run,"
+        parts.append(f"{some} of {there:,} {name}" if shown < there else f"{there:,} {name}")
     return escaped(f"Shown: {', '.join(parts)}. Scroll over the picture to zoom, drag to move.")
