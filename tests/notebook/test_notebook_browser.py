@@ -164,4 +164,11 @@ def test_a_restarted_kernel_shows_a_saved_recording_again(lab, browser, page, fo
         page.locator(f".vfiokit-panel .lm-TabBar-tab:has-text('{tab}')").click()
         shown = page.locator(".vfiokit-panel .widget-tab-contents > :not(.lm-mod-hidden)")
         shown.locator("canvas, table").first.wait_for()
+
+    # One press, and the report is there to be taken away.
+    page.locator(".vfiokit-panel .jupyter-widget-Collapse-header:has-text('Report')").click()
+    page.locator("button.vfiokit-report").click()
+    with page.expect_download() as download:
+        page.locator(".vfiokit-panel a[download]").click()
+    assert Path(download.value.path()).read_bytes() == (folder / "vfiokit-session.html").read_bytes()
     assert complaints(browser) == []

@@ -1,5 +1,7 @@
 """The live panel without a browser: its verbs, its moments, what it says, its static figures."""
 
+import base64
+import re
 import threading
 
 import nbformat
@@ -195,12 +197,16 @@ def test_a_recording_that_no_session_made_is_told(tmp_path):
 def test_one_press_writes_the_report_and_another_keeps_the_recording(panel, dbg, tmp_path):
     dbg.finish()
     panel.keep.name.value = str(tmp_path / "kept")
+    told = []
     for button in (panel.keep.report, panel.keep.save):
         button.click()
         for thread in threading.enumerate():
             if thread.name in ("vfiokit-report", "vfiokit-save"):
                 thread.join(60)
-    assert (tmp_path / "kept.html").stat().st_size > 500_000
+        told.append(panel.keep.told.value)
+    sent = re.search(r'download="kept\.html" href="data:text/html;base64,([^"]+)"', told[0])[1]
+    assert base64.b64decode(sent) == (tmp_path / "kept.html").read_bytes()
+    assert b"</html>" in (tmp_path / "kept.html").read_bytes()[-100:]
     assert Recording.load(tmp_path / "kept.vfk").seq == dbg.recording.seq
     assert "kept.vfk" in panel.keep.told.value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ from vfiokit.units import show_size
 from vfiokit.view.theme import Theme, escaped
 
 __all__ = ("Keep",)
+
+_SENT = 8 << 20  # bytes of a report that go to the page, to be downloaded there
 
 
 class Keep:
@@ -60,8 +63,14 @@ class Keep:
     def _write_report(self, name: Path) -> str:
         path = name.with_name(name.name + ".html")
         report(self._recording, path, theme=self._look)
-        link = f'<a href="{escaped(path)}" target="_blank">{escaped(path)}</a>'
-        return f"{link}: {show_size(path.stat().st_size)}, opens offline"
+        size = path.stat().st_size
+        told = escaped(f"{path.resolve()}: {show_size(size)}, opens offline")
+        if size > _SENT:
+            return told
+        # The kernel may be on another machine, as on Binder, where nobody can reach its disk.
+        data = base64.b64encode(path.read_bytes()).decode()
+        link = f'<a download="{escaped(path.name)}" href="data:text/html;base64,{data}">download</a>'
+        return f"{told} · {link}"
 
     def _write_recording(self, name: Path) -> str:
         path = name.with_name(name.name + ".vfk")
