@@ -59,10 +59,8 @@ class Panel(widgets.VBox):
         self.stepper = Stepper(debugger, self._ended)
         self._came: tuple[str, Stop | Exception | None] = ("", None)
         self._times: dict[int, float] = {}
-        actions: dict[str, Callable[[], Any]] = {
-            name: getattr(self, f"{name.lower()}") for name, *_ in VERBS if name not in ("Run", "Next")
-        }
-        self.toolbar = Toolbar({**actions, "Run": self.run, "Next": self.next}, self.until)
+        verbs: dict[str, Callable[[], Any]] = {name: getattr(self, name.lower()) for name, *_ in VERBS}
+        self.toolbar = Toolbar(verbs, self.until)
         self.rewind = Rewind(self._draw_soon)
         self.breakpoints = BreakpointList(debugger, self._failed)
         self.faults = FaultSwitch(debugger, self._failed)
@@ -79,7 +77,7 @@ class Panel(widgets.VBox):
             titles=["Breakpoints", "Faults", "Report and recording"],
         )
         keys = Keys({
-            **{key: getattr(self, name.lower()) for name, _, key, _ in VERBS if key},
+            **{key: verbs[name] for name, _, key, _ in VERBS if key},
             "u": lambda: self.until(self.toolbar.place.value),
             "[": lambda: self.rewind.by(-1),
             "]": lambda: self.rewind.by(1),
