@@ -35,10 +35,12 @@ def command(
 ) -> None:
     """Write the report of RECORDING, a .vfk folder: pictures, events and verdicts in one HTML file.
 
-    RECORDING may be an executed notebook (.ipynb): then its cells and outputs become the file.
+    RECORDING may be QEMU's log with trace events; or an executed notebook (.ipynb): then its cells and
+    outputs become the file.
     """
     # Bokeh is imported when it is used, so that --help answers at once.
     from vfiokit import reports
+    from vfiokit.recording import Recording, import_log
 
     if extract:
         target = output if output is not None else recording.with_suffix(".vfk")
@@ -49,5 +51,9 @@ def command(
             raise click.UsageError("--title, --embed and --beside are for recordings")
         written = reports.export_notebook(recording, output)
     else:
-        written = reports.report(recording, output, title=title, theme=theme, embed=embed)
+        source: Path | Recording = recording
+        if recording.is_file():
+            source = import_log(recording)
+            output = output if output is not None else recording.with_suffix(".html")
+        written = reports.report(source, output, title=title, theme=theme, embed=embed)
     click.echo(f"{written}: {written.stat().st_size / 1e6:.1f} MB, opens offline", err=True)

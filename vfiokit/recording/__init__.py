@@ -2,6 +2,7 @@
 
 * :class:`Recording` holds it; `Recording.load` opens one
 * :class:`Recorder` stands between a flow and its performer and records
+* :func:`import_log` makes one of QEMU's log
 * :func:`recordings` gathers those of all runs begun within
 * :class:`Section` is a stretch of guest memory, told before the first access
 * :class:`Step` is one access of it, rebuilt, for replay
@@ -10,6 +11,7 @@
 Errors are :class:`vfiokit.errors.RecordingError`.
 """
 
+from vfiokit.recording.imported import import_log
 from vfiokit.recording.recorder import Recorder
 from vfiokit.recording.recording import Recording
 from vfiokit.recording.replay import Step
@@ -30,4 +32,5 @@ __all__ = (  # noqa: RUF022  most to least important
     "recordings",
     "recording_to",
     "gathered",
+    "import_log",
 )
