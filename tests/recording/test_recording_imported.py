@@ -1,6 +1,7 @@
 """QEMU's logs as recordings: what they tell is there, exactly; what they do not tell is not made up."""
 
 import pytest
+from bokeh.models import FactorRange
 from click.testing import CliRunner
 
 import vfiokit
@@ -79,8 +80,14 @@ def test_a_file_without_events_is_told_to_have_none(tmp_path, text):
 
 def test_pictures_and_a_report_are_made_of_it(log, tmp_path):
     recording = import_log(log)
-    assert "stopped" in states(recording).root.children[0].text
+    picture = states(recording)
+    assert "stopped" in picture.root.children[0].text
+    factors = [model.factors for model in picture.root.references() if isinstance(model, FactorRange)]
+    assert factors == [["a (src)"]]
     assert "trace events" in timeline(recording).root.children[0].text
     done = CliRunner().invoke(cli, ["report", str(log)])
     assert done.exit_code == 0, done.output
-    assert (tmp_path / "qemu.html").stat().st_size > 100_000
+    page = (tmp_path / "qemu.html").read_text()
+    assert "does not tell how the migration ended" in page
+    assert "vfiokit replay" not in page
+    assert "<h1>qemu.log: migration report" in page.replace("\n", "")

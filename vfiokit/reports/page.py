@@ -112,6 +112,7 @@ def _page(
         archive=base64.b64encode(archive).decode("ascii") if archive is not None else None,
         archive_id=BLOCK,
         archive_size=len(archive) if archive is not None else 0,
+        replays="source_addresses" in recording.metadata,
         file=target.name,
         archive_name=f"{target.stem}.vfk.zip",
         beside=plain(target.with_suffix(".vfk").name) if archive is None else None,

@@ -31,6 +31,9 @@ _NAMES = {
     "downtime_limit_ns": "downtime limit",
     "bandwidth": "bandwidth limit",
     "precopy_limit_ns": "pre-copy limit",
+    "imported": "made of the log",
+    "lines": "lines of the log",
+    "events": "of which events",
 }
 _UNITS = {"memory": people_bytes, "downtime_limit_ns": people_ns, "precopy_limit_ns": people_ns}
 
@@ -50,14 +53,14 @@ def subject(recording: Recording) -> str:
     if not named:
         table = recording.accesses
         named = sorted({name for name in texts(table, "device") if name is not None}) if len(table) else []
-    return " → ".join(named) or "a recording"
+    return " → ".join(named) or recording.metadata.get("imported", "a recording")
 
 
 def facts(recording: Recording) -> list[Fact]:
     """Return the figures of the summary, the outcome first."""
     ended, _ = outcome(recording)
     kinds = {"completed": "good", "failed": "bad"}
-    words = {"none": "no migration recorded"}
+    words = {"none": "not told" if "imported" in recording.metadata else "no migration recorded"}
     found = [Fact("migration", words.get(ended, ended), kinds.get(ended, ""))]
     down = downtime(recording.states)
     if down is not None and down.side == "destination":

@@ -75,6 +75,8 @@ def _outcome(recording: Recording) -> Iterator[Verdict]:
             yield Verdict("unknown", "The migration was cancelled; the source runs on.", seq)
         case "unfinished":
             yield Verdict("unknown", "The recording ends before the migration does.", seq)
+        case _ if "imported" in recording.metadata:
+            yield Verdict("unknown", "A log of trace events does not tell how the migration ended.")
         case _:
             yield Verdict("unknown", "No migration is recorded.")
 

@@ -39,11 +39,14 @@ class Stay(NamedTuple):
 def lanes_of(rows: Iterable[Any], accesses: Iterable[StateAccess]) -> dict[str, list[Stay]]:
     """Return what is on each lane: the source's first.
 
+    A device whose accesses are not there, as in a log, has one lane, of the states that it entered.
+
     :param rows: of the states table
     """
     lanes: dict[tuple[str, str], list[Stay]] = {}
+    accessed = {(one.side, one.device) for one in accesses}
     for row in rows:
-        if row.machine in ("vm", "migration"):
+        if (row.side, row.machine) not in accessed:
             lanes.setdefault((row.side, row.machine), []).append(Stay(row.seq, row.time_ns, row.state))
     devices: dict[tuple[str, str], list[StateAccess]] = {}
     for one in accesses:
