@@ -61,6 +61,23 @@ def test_a_verb_is_refused_while_another_thread_runs(dbg, verb):
     assert came[0].reason == "ended"
 
 
+def test_a_place_to_run_to_that_is_refused_stops_nobody_else(dbg):
+    go, thread, came = run_until_held(dbg)
+    points = list(dbg.breakpoints)
+
+    class Watched(list):
+        def append(self, point):
+            raise AssertionError("it was there for the other thread to stop at")
+
+    dbg.breakpoints = Watched(points)
+    with pytest.raises(StateError, match="another thread"):
+        dbg.until("vfio_save_iterate")
+    assert dbg.breakpoints == points
+    go.set()
+    thread.join(30)
+    assert came[0].reason == "ended"
+
+
 def test_a_pause_when_nothing_runs_does_not_stop_the_next_run(dbg):
     dbg.pause()
     assert dbg.finish().reason == "ended"

@@ -198,11 +198,12 @@ class Debugger:
 
     def run_to(self, breakpoint: Breakpoint) -> Stop:  # noqa: A002 - it is what the field calls it
         """Run to *breakpoint*, to another one, or to the end; it is there for this run only."""
-        self.breakpoints.append(breakpoint)
-        try:
-            return self.finish()
-        finally:
-            self.breakpoints.remove(breakpoint)
+        with self._alone.only("run"):  # or what another thread runs would stop there
+            self.breakpoints.append(breakpoint)
+            try:
+                return self.finish()
+            finally:
+                self.breakpoints.remove(breakpoint)
 
     def finish(self) -> Stop:
         """Run to the end, or to a breakpoint."""
