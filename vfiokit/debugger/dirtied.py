@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vfiokit.recording import Recording
-from vfiokit.recording.bitmaps import ranges
+from vfiokit.recording.bitmaps import merged, ranges
 
 __all__ = ("dirtied",)
 
@@ -21,7 +21,7 @@ def dirtied(recording: Recording, side: str, end: int) -> list[tuple[int, int]]:
             break
         if row.kind == "mark" and row.side == side:
             found += _marked(row)
-    return _merged(found)
+    return [(start, stop - start) for start, stop in merged(found)]
 
 
 def _marked(row: Any) -> list[tuple[int, int]]:
@@ -29,15 +29,3 @@ def _marked(row: Any) -> list[tuple[int, int]]:
     if row.bitmap is None:
         return [(row.pfn, row.pfn + row.pages)]
     return [(row.pfn + start, row.pfn + end) for start, end in ranges(row.bitmap, row.pages).tolist()]
-
-
-def _merged(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return runs that may overlap as runs that do not: first page, pages."""
-    merged: list[tuple[int, int]] = []
-    for start, end in sorted(runs):
-        if merged and start <= sum(merged[-1]):
-            first, pages = merged[-1]
-            merged[-1] = (first, max(pages, end - first))
-        else:
-            merged.append((start, end - start))
-    return merged

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ("Bitmap", "count", "difference", "grid", "positions", "ranges", "rates", "union")
+__all__ = ("Bitmap", "count", "difference", "grid", "merged", "positions", "ranges", "rates", "union")
 
 Bitmap: TypeAlias = "bytes | bytearray | memoryview | NDArray[np.uint8]"
 
@@ -104,6 +104,20 @@ def ranges(bitmap: Bitmap, pages: int | None = None) -> NDArray[np.int64]:
     changes[1:-1] ^= words[:-1] >> np.uint64(63)
     changes[-1] = words[-1] >> np.uint64(63) if len(words) else 0
     return positions(changes.astype("<u8", copy=False).view(np.uint8)).reshape(-1, 2)
+
+
+def merged(runs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the same pages as runs that ascend and do not touch.
+
+    :param runs: first page and page after the last, in any order; they may overlap
+    """
+    result: list[tuple[int, int]] = []
+    for start, stop in sorted(runs):
+        if result and start <= result[-1][1]:
+            result[-1] = result[-1][0], max(stop, result[-1][1])
+        elif start < stop:
+            result.append((start, stop))
+    return result
 
 
 def grid(bitmap: Bitmap, pages: int, rows: int, columns: int) -> NDArray[np.int64]:

@@ -19,10 +19,9 @@ from bokeh.document import Document
 from bokeh.model import Model
 from bokeh.models import ColumnDataSource
 
-from vfiokit.recording.schema import BESIDE
 from vfiokit.reports.blocks import block, json_block
 from vfiokit.view.link import MOMENT
-from vfiokit.view.picture import origin_ns
+from vfiokit.view.moments import time_of
 from vfiokit.view.theme import plain
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ def bake(recording: Recording, document: Document, pictures: Sequence[Picture], 
     kept.stop()
     about = {
         "seq": moments,
-        "x": _times(recording, moments),
+        "x": [time_of(recording, seq) for seq in moments],
         "words": _words(recording, moments),
         "keys": kept.keys,
         "frames": kept.full(frames),
@@ -170,17 +169,6 @@ class _Values:
     def chunks(self) -> Iterable[bytes]:
         """Return the values, chunk by chunk, as JSON."""
         return (f"[{','.join(texts)}]".encode() for texts in self._texts)
-
-
-def _times(recording: Recording, moments: list[int]) -> list[float]:
-    """Return when each moment was, ns since the first record."""
-    names = [name for name in recording.tables if name not in BESIDE]
-    numbers = np.concatenate([recording.tables[name].column("seq").astype(np.int64) for name in names])
-    times = np.concatenate([recording.tables[name].column("time_ns") for name in names])
-    order = np.argsort(numbers, kind="stable")
-    at = np.searchsorted(numbers[order], np.array(moments, np.int64), side="right") - 1
-    found: list[float] = (times[order][np.maximum(at, 0)] - origin_ns(recording)).astype(float).tolist()
-    return found
 
 
 def _words(recording: Recording, moments: list[int]) -> list[str]:

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vfiokit.errors import AddressError
-from vfiokit.recording.bitmaps import Bitmap, grid, positions
+from vfiokit.recording.bitmaps import Bitmap, grid, merged, positions
 from vfiokit.view.hilbert import order_for, place_of
 
 __all__ = (
-    "MOST_PAGES", "PAGE_SIZE", "Range", "Span", "Window", "arrange", "cells", "count_span", "merged",
-    "outside", "overlap", "place_bits", "window",
+    "MOST_PAGES", "PAGE_SIZE", "Range", "Span", "Window", "arrange", "cells", "count_span", "outside",
+    "overlap", "place_bits", "window",
 )  # fmt: skip
 
 PAGE_SIZE = 4096
@@ -177,17 +177,6 @@ def overlap(ranges: Iterable[Range], first: int, pages: int, cells: int) -> NDAr
     for start, stop in ranges:
         below += np.clip(edges, start, stop) - start
     return np.diff(below)
-
-
-def merged(ranges: Iterable[Range]) -> list[Range]:
-    """Return the same pages as ranges that ascend and do not touch."""
-    result: list[Range] = []
-    for start, stop in sorted(ranges):
-        if result and start <= result[-1][1]:
-            result[-1] = result[-1][0], max(stop, result[-1][1])
-        elif start < stop:
-            result.append((start, stop))
-    return result
 
 
 def outside(ranges: Iterable[Range], others: Iterable[Range]) -> list[Range]:

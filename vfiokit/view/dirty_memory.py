@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vfiokit.recording.bitmaps import difference, ranges
-from vfiokit.view.dirty_cells import MOST_PAGES, PAGE_SIZE, Range, Span, Window, merged, outside, place_bits
+from vfiokit.recording.bitmaps import difference, merged, ranges
+from vfiokit.view.dirty_cells import MOST_PAGES, PAGE_SIZE, Range, Span, Window, outside, place_bits
 
 if TYPE_CHECKING:
     from vfiokit.recording import Recording
