@@ -17,7 +17,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import traitlets
@@ -37,11 +36,10 @@ from vfiokit.errors import StateError
 from vfiokit.notebook import bokeh_js
 from vfiokit.notebook.direct import DirectWidget
 from vfiokit.notebook.in_flight import InFlight
+from vfiokit.notebook.scripts import script
 from vfiokit.view.link import MOMENT
 
 __all__ = ("BokehPane",)
-
-_STATIC = Path(__file__).parent / "static"
 
 
 class BokehPane(DirectWidget):
@@ -55,7 +53,7 @@ class BokehPane(DirectWidget):
     :raises StateError: the models are shown elsewhere
     """
 
-    _esm = _STATIC / "bokeh_pane.js"
+    _esm = script("bokeh_pane.js")
     item = traitlets.Unicode().tag(sync=True)  # JSON: the snapshot, its number, what the page needs for it
 
     def __init__(self, root: UIElement, *, flight: InFlight | None = None, **options: Any) -> None:

@@ -11,7 +11,7 @@ from vfiokit.console import parse_place
 from vfiokit.debugger import Breakpoint, Debugger
 from vfiokit.errors import AddressError, VfioError
 
-__all__ = ("PLACES", "BreakpointList", "place_of")
+__all__ = ("PLACES", "BreakpointList", "place_field", "place_of")
 
 PLACES = (
     "vfio_save_iterate",
@@ -28,6 +28,17 @@ PLACES = (
     "turn 3",
 )
 """Suggestions for a place; `vfiokit.console.places` has all that may be typed."""
+
+
+def place_field(tooltip: str) -> widgets.Combobox:
+    """Return a field to type a place in, with suggestions."""
+    return widgets.Combobox(
+        placeholder="an event, read REGISTER, state NAME, pending < 1M, if …",
+        options=PLACES,
+        ensure_option=False,
+        tooltip=tooltip,
+        layout=widgets.Layout(width="360px"),
+    )
 
 
 def place_of(text: str) -> Breakpoint:
@@ -50,13 +61,7 @@ class BreakpointList:
 
     def __init__(self, debugger: Debugger, failed: Callable[[str, VfioError], None]) -> None:
         self.debugger, self._failed = debugger, failed
-        self.place = widgets.Combobox(
-            placeholder="an event, read REGISTER, state NAME, pending < 1M, if …",
-            options=PLACES,
-            ensure_option=False,
-            tooltip="Where to stop; Enter adds it",
-            layout=widgets.Layout(width="360px"),
-        )
+        self.place = place_field("Where to stop")
         self.button = widgets.Button(description="Add", icon="plus", tooltip="Add a breakpoint there")
         self.button.on_click(lambda _button: self.add())
         self.rows = widgets.VBox()

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,10 +22,9 @@ from numpy.typing import NDArray
 from vfiokit.errors import AddressError
 from vfiokit.notebook.direct import DirectWidget
 from vfiokit.notebook.in_flight import InFlight
+from vfiokit.notebook.scripts import STATIC, script
 
 __all__ = ("DirtyCanvas",)
-
-_STATIC = Path(__file__).parent / "static"
 
 
 class DirtyCanvas(DirectWidget):
@@ -45,8 +43,8 @@ class DirtyCanvas(DirectWidget):
     :param flight: counts what the page has not answered; for tests
     """
 
-    _esm = _STATIC / "canvas.js"
-    _css = _STATIC / "canvas.css"
+    _esm = script("canvas.js")
+    _css = STATIC / "canvas.css"
     levels = traitlets.Bytes().tag(sync=True)
     shape = traitlets.List(traitlets.Int(), [0, 0]).tag(sync=True)
     seq = traitlets.Int(0).tag(sync=True)

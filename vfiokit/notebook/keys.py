@@ -6,16 +6,14 @@ JupyterLab's own shortcuts are held off there, or "c" would copy the cell. The w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
 
+from vfiokit.notebook.scripts import STATIC, script
+
 __all__ = ("Keys",)
-
-
-_STATIC = Path(__file__).parent / "static"
 
 
 class Keys(anywidget.AnyWidget):
@@ -24,8 +22,8 @@ class Keys(anywidget.AnyWidget):
     :param actions: what each key does, by the name that a browser gives it: "s", "ArrowLeft"
     """
 
-    _esm = _STATIC / "keys.js"
-    _css = _STATIC / "panel.css"
+    _esm = script("keys.js")
+    _css = STATIC / "panel.css"
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
     def __init__(self, actions: Mapping[str, Callable[[], Any]]) -> None:

@@ -16,6 +16,7 @@ from vfiokit.notebook.bokeh_pane import BokehPane
 from vfiokit.notebook.dirty_page import DirtyPage
 from vfiokit.recording import Recording
 from vfiokit.view import Picture, convergence, inspector, regions, states, timeline
+from vfiokit.view.inspector import InspectorPicture
 from vfiokit.view.link import Link
 from vfiokit.view.theme import Theme
 
@@ -74,8 +75,8 @@ class Page:
             return
         with self.pane.changing():
             for picture in self.pictures:
-                if hasattr(picture, "next_text"):
-                    picture.next_text = next_text
+                if isinstance(picture, InspectorPicture):
+                    picture.next_text = next_text or None
                 picture.update(at)
             self.link.show(at, x)
 

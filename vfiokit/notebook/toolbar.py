@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from vfiokit.notebook.breakpoint_list import PLACES
+from vfiokit.notebook.breakpoint_list import place_field
 
 __all__ = ("PACES", "VERBS", "Toolbar")
 
@@ -52,13 +52,7 @@ class Toolbar:
             button.add_class(f"vfiokit-{name.lower()}")
             button.on_click(lambda _button, action=actions[name]: action())
         self.buttons["Cancel"].button_style = "warning"
-        self.place = widgets.Combobox(
-            placeholder="an event, read REGISTER, state NAME, pending < 1M …",
-            options=PLACES,
-            ensure_option=False,
-            tooltip="Where to run to",
-            layout=widgets.Layout(width="330px"),
-        )
+        self.place = place_field("Where to run to")
         self.until = widgets.Button(
             description="Until", icon="flag", tooltip="Run until there, once (u)", layout={"width": "94px"}
         )

@@ -4,17 +4,8 @@
 const ASK_AGAIN = 3000 // ms without BokehJS after which some pane of the page asks its kernel again
 const MY_TURN = 7000 //   … after which the same pane does: its kernel may be gone, another's not
 const SAY_SO = 6000 //    … after which the reader is told
-const PAINTED = 250 // ms after which a patch counts as painted where nothing is: in a hidden tab, say
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
-
-function send(model, content) {
-  try {
-    model.send(content)
-  } catch {
-    // No kernel: a saved or exported page.
-  }
-}
 
 function whole(bokeh, modules) {
   try {
@@ -167,16 +158,6 @@ function detached(view) {
 
 export default () => {
   const views = new Set()
-
-  function answer(model, seq) {
-    let done = false
-    const painted = () => {
-      if (!done) send(model, { ack: seq })
-      done = true
-    }
-    requestAnimationFrame(painted)
-    setTimeout(painted, PAINTED)
-  }
 
   return {
     initialize({ model }) {

@@ -2,17 +2,8 @@
 // cell under pointer or cursor. All texts are set as text, never as HTML.
 
 const RESTED = 150 // ms on a cell after which the kernel is asked to say more of it
-const PAINTED = 250 // ms after which a frame counts as painted where nothing is: in a hidden tab, say
 
 const hex = (number) => "0x" + number.toString(16)
-
-function send(model, content) {
-  try {
-    model.send(content)
-  } catch {
-    // No kernel: a saved or exported page.
-  }
-}
 
 function make(name, className, parent) {
   const element = document.createElement(name)
@@ -212,16 +203,6 @@ class View {
 
 export default () => {
   const views = new Set()
-
-  function answer(model, seq) {
-    let done = false
-    const painted = () => {
-      if (!done) send(model, { ack: seq })
-      done = true
-    }
-    requestAnimationFrame(painted)
-    setTimeout(painted, PAINTED)
-  }
 
   return {
     initialize({ model }) {

@@ -12,7 +12,7 @@ function render({ model, el }) {
     // A focused button keeps Enter and Space for itself; letters are ours.
     event.preventDefault()
     event.stopPropagation()
-    model.send({ key: event.key })
+    send(model, { key: event.key })
   }
   // The element is put into the page after this function has returned.
   const attach = () => {
